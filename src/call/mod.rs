@@ -1,0 +1,111 @@
+//! `Call`: the sans-IO state machine of one call. Events in, actions out, time as a parameter.
+
+use crate::protocol::{IceCandidate, SessionDescription, Signal};
+
+/// Tells one call from another within this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// What happens to a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The user (or the accept policy) answers the ringing call.
+    Answer {
+        /// Send our picture.
+        video: bool,
+    },
+    /// The user refuses the ringing call.
+    Decline,
+    /// The user ends the call.
+    HangUp,
+    /// The other side's signal; the engine has checked that it is from this call's peer.
+    Signal(Signal),
+    /// The other side is no longer online. Ends a call that is not yet connected; a connected one goes on, for the
+    /// media path does not need the server.
+    PeerLeft,
+    /// The server could not deliver to the other side.
+    Undeliverable,
+    /// `Action::CreateOffer` is done: the offer is our local description.
+    OfferCreated(SessionDescription),
+    /// `Action::CreateAnswer` is done: the answer is our local description.
+    AnswerCreated(SessionDescription),
+    /// `Action::ApplyOffer` is done.
+    OfferApplied,
+    /// `Action::ApplyAnswer` is done.
+    AnswerApplied,
+    /// `Action::Rollback` is done.
+    RolledBack,
+    /// An operation on the peer connection failed.
+    OperationFailed {
+        /// What failed, in words.
+        reason: String,
+    },
+    /// The peer connection, or a change of the local network, asks for a new negotiation.
+    NegotiationNeeded {
+        /// With new ICE credentials.
+        ice_restart: bool,
+    },
+    /// ICE found a local candidate.
+    CandidateGathered(IceCandidate),
+    /// The state of the media path changed.
+    Connectivity(Connectivity),
+    /// The remote description's media that the other side sends.
+    RemoteTracks {
+        /// Sends sound.
+        audio: bool,
+        /// Sends a picture.
+        video: bool,
+    },
+    /// The user refused access to camera or microphone: the same as cancelling.
+    MediaRefused,
+}
+
+/// State of the media path (ICE and DTLS together), `RTCPeerConnectionState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connectivity {
+    /// Being set up.
+    Connecting,
+    /// Media can flow.
+    Connected,
+    /// No answers lately; it may come back.
+    Disconnected,
+    /// It will not come back by itself.
+    Failed,
+    /// Closed.
+    Closed,
+}
+
+/// What the engine is to do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send this to the other side.
+    Send(Signal),
+    /// Make the peer connection.
+    OpenPeer,
+    /// Throw the peer connection away and make a new one; events of the old one are strangers.
+    ReplacePeer,
+    /// Open microphone and, if `video`, camera: for the preview, nothing goes to the wire.
+    OpenMedia {
+        /// With the camera.
+        video: bool,
+    },
+    /// Create an offer and set it as the local description.
+    CreateOffer {
+        /// With new ICE credentials.
+        ice_restart: bool,
+    },
+    /// Set the remote offer.
+    ApplyOffer(SessionDescription),
+    /// Create an answer and set it as the local description.
+    CreateAnswer,
+    /// Set the remote answer.
+    ApplyAnswer(SessionDescription),
+    /// Take our pending offer back.
+    Rollback,
+    /// Hand a remote candidate to ICE.
+    AddCandidate(IceCandidate),
+    /// Both sides have accepted: media may go to the wire.
+    StartSending,
+    /// Close everything that the call opened. Given exactly once, after which no action follows.
+    Release,
+}

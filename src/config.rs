@@ -1,0 +1,239 @@
+//! What the user chose: the command line and the settings file, parsed once into valid values.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where the picture comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum CameraChoice {
+    /// No picture is sent.
+    None,
+    /// The system's first camera.
+    #[default]
+    Default,
+    /// A moving test pattern with a readable clock.
+    Pattern,
+    /// A Y4M file, looped.
+    File(PathBuf),
+    /// The camera of this name or path.
+    Device(String),
+    /// What the other side sends (the Echo contact; not to be had on the command line).
+    Echo,
+}
+
+/// Where the sound comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum MicrophoneChoice {
+    /// No sound is sent.
+    None,
+    /// The system's default input.
+    #[default]
+    Default,
+    /// A test tone.
+    Tone,
+    /// A WAV file, looped.
+    File(PathBuf),
+    /// The input of this name or id.
+    Device(String),
+    /// What the other side sends, about a second later (the Echo contact).
+    Echo,
+}
+
+/// Where the sound goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum SpeakerChoice {
+    /// Nowhere.
+    None,
+    /// The system's default output.
+    #[default]
+    Default,
+    /// A WAV file, written anew.
+    File(PathBuf),
+    /// The output of this name or id.
+    Device(String),
+}
+
+/// Who answers an incoming call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AcceptPolicy {
+    /// Every call is accepted at once.
+    Always,
+    /// Every call is declined at once.
+    Never,
+    /// The user (or the script) decides.
+    #[default]
+    Ask,
+}
+
+/// A STUN or TURN server, `RTCIceServer` of the W3C WebRTC API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// `stun:`, `turn:` or `turns:` URL (RFC 7064, RFC 7065).
+    pub url: String,
+    /// TURN user name, or empty.
+    #[serde(default)]
+    pub username: String,
+    /// TURN password, or empty.
+    #[serde(default)]
+    pub credential: String,
+}
+
+/// The settings that last, as they stand in the settings file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// The name to sign in with.
+    pub name: String,
+    /// The server to sign in to; empty: on this machine.
+    pub server: String,
+    /// The camera.
+    pub camera: CameraChoice,
+    /// The microphone.
+    pub microphone: MicrophoneChoice,
+    /// The speaker.
+    pub speaker: SpeakerChoice,
+    /// STUN and TURN servers.
+    pub ice_servers: Vec<IceServer>,
+    /// Use TURN relays only (hides our addresses from the other side).
+    pub relay_only: bool,
+    /// Who answers an incoming call.
+    pub accept: AcceptPolicy,
+}
+
+impl fmt::Display for CameraChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Default => f.write_str("default"),
+            Self::Pattern => f.write_str("pattern"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Device(name) => f.write_str(name),
+            Self::Echo => f.write_str("echo"),
+        }
+    }
+}
+
+impl FromStr for CameraChoice {
+    type Err = String;
+
+    /// `none`, `default`, `pattern`, a path ending in `.y4m`, or a camera's name or path.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text.trim() {
+            "" => return Err("name a camera: none, default, pattern, FILE.y4m or a device".into()),
+            "none" => Self::None,
+            "default" => Self::Default,
+            "pattern" => Self::Pattern,
+            path if has_extension(path, "y4m") => Self::File(path.into()),
+            device => Self::Device(device.into()),
+        })
+    }
+}
+
+impl fmt::Display for MicrophoneChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Default => f.write_str("default"),
+            Self::Tone => f.write_str("tone"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Device(name) => f.write_str(name),
+            Self::Echo => f.write_str("echo"),
+        }
+    }
+}
+
+impl FromStr for MicrophoneChoice {
+    type Err = String;
+
+    /// `none`, `default`, `tone`, a path ending in `.wav`, or an input's name or id.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text.trim() {
+            "" => return Err("name a microphone: none, default, tone, FILE.wav or a device".into()),
+            "none" => Self::None,
+            "default" => Self::Default,
+            "tone" => Self::Tone,
+            path if has_extension(path, "wav") => Self::File(path.into()),
+            device => Self::Device(device.into()),
+        })
+    }
+}
+
+impl fmt::Display for SpeakerChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Device(name) => f.write_str(name),
+        }
+    }
+}
+
+impl FromStr for SpeakerChoice {
+    type Err = String;
+
+    /// `none`, `default`, a path ending in `.wav`, or an output's name or id.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text.trim() {
+            "" => return Err("name a speaker: none, default, FILE.wav or a device".into()),
+            "none" => Self::None,
+            "default" => Self::Default,
+            path if has_extension(path, "wav") => Self::File(path.into()),
+            device => Self::Device(device.into()),
+        })
+    }
+}
+
+fn has_extension(path: &str, extension: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
+macro_rules! stored_as_text {
+    ($($choice:ty),*) => {$(
+        impl From<$choice> for String {
+            fn from(choice: $choice) -> Self {
+                choice.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $choice {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+    )*};
+}
+
+stored_as_text!(CameraChoice, MicrophoneChoice, SpeakerChoice);
+
+impl FromStr for IceServer {
+    type Err = String;
+
+    /// `URL[,USERNAME,CREDENTIAL]`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.splitn(3, ',');
+        let url = parts.next().unwrap_or_default().trim();
+        let known = ["stun:", "stuns:", "turn:", "turns:"];
+        let Some(scheme) = known.iter().find(|scheme| url.starts_with(**scheme)) else {
+            return Err(format!("\"{url}\" is no STUN or TURN server: it must begin with stun: or turn:"));
+        };
+        if url.len() == scheme.len() {
+            return Err(format!("\"{url}\" names no host"));
+        }
+        let (username, credential) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        if scheme.starts_with("turn") && (username.is_empty() || credential.is_empty()) {
+            return Err(format!(
+                "a TURN server needs a user name and a credential: {url},USERNAME,CREDENTIAL"
+            ));
+        }
+        Ok(Self { url: url.into(), username: username.into(), credential: credential.into() })
+    }
+}

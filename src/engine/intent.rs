@@ -1,0 +1,61 @@
+//! What a user (the window, or the agent's stdin) may want of the engine.
+
+use crate::config::{CameraChoice, MicrophoneChoice, Settings, SpeakerChoice};
+
+/// One wish. The engine carries it out or puts a notice into the next snapshot that says why not.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Intent {
+    /// Go online under this name. An empty `server` means: port 6503 on this machine if one answers, else a server
+    /// inside this program.
+    SignIn {
+        /// The name wished for; the server may grant another.
+        name: String,
+        /// `ws://HOST:PORT`, `HOST:PORT`, `HOST`, or empty.
+        server: String,
+    },
+    /// Go offline; a call in progress ends.
+    SignOut,
+    /// Let the embedded server listen on all interfaces (true) or on loopback only (false).
+    HostForOthers(bool),
+    /// Call this user.
+    Call {
+        /// The user to call.
+        peer: String,
+    },
+    /// Answer the ringing call, with or without video.
+    Answer {
+        /// Send our picture.
+        video: bool,
+    },
+    /// Refuse the ringing call.
+    Decline,
+    /// End the call.
+    HangUp,
+    /// Send a chat message to everyone, or to one user.
+    Message {
+        /// What to say.
+        text: String,
+        /// To whom; `None` is everyone.
+        to: Option<String>,
+    },
+    /// Turn the microphone off (true) or on.
+    MuteMicrophone(bool),
+    /// Turn the camera off (true) or on.
+    MuteCamera(bool),
+    /// Use another camera, from now on and in the present call.
+    SelectCamera(CameraChoice),
+    /// Use another microphone, from now on and in the present call.
+    SelectMicrophone(MicrophoneChoice),
+    /// Use another speaker, from now on and in the present call.
+    SelectSpeaker(SpeakerChoice),
+    /// Look for devices again.
+    RefreshDevices,
+    /// Replace the settings that last.
+    ChangeSettings(Settings),
+    /// The reply to [`Question`](super::Question): yes or no.
+    Reply(bool),
+    /// Forget the notice of this number.
+    DismissNotice(u64),
+    /// End everything in order; the engine's last snapshot has `finished` set.
+    Quit,
+}

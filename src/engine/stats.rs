@@ -1,0 +1,102 @@
+//! The figures of a call, as the window shows and the agent prints them.
+
+use serde::Serialize;
+
+/// Figures of a call; the agent prints them as they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CallStats {
+    /// Round-trip time in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Type of the selected local ICE candidate: `host`, `srflx`, `prflx` or `relay`.
+    pub route: Option<String>,
+    /// What both sides may compare aloud.
+    pub verification: Option<String>,
+    /// Our picture.
+    pub video_sent: VideoSent,
+    /// The other side's picture.
+    pub video_received: VideoReceived,
+    /// Our sound.
+    pub audio_sent: AudioSent,
+    /// The other side's sound.
+    pub audio_received: AudioReceived,
+}
+
+/// Figures of the picture that we send. Rates are over the last interval, the rest since the call began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct VideoSent {
+    /// Codec in use.
+    pub codec: Option<&'static str>,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Encoded pictures per second.
+    pub fps: f64,
+    /// Bits per second on the wire.
+    pub bitrate: f64,
+    /// Bits per second that the encoder aims at.
+    pub target_bitrate: f64,
+    /// RTP packets, repairs included.
+    pub packets: u64,
+    /// Of them repairs.
+    pub retransmitted: u64,
+    /// Keyframes.
+    pub keyframes: u64,
+}
+
+/// Figures of the picture that we receive.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct VideoReceived {
+    /// Codec in use.
+    pub codec: Option<&'static str>,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Decoded pictures per second.
+    pub fps: f64,
+    /// Bits per second.
+    pub bitrate: f64,
+    /// Pictures decoded.
+    pub frames: u64,
+    /// Pictures lost or not decodable.
+    pub dropped: u64,
+    /// RTP packets.
+    pub packets: u64,
+    /// RTP packets that never came.
+    pub lost: u64,
+    /// Gaps in the picture, `freezeCount` of the W3C statistics.
+    pub freezes: u64,
+    /// Their length in all, seconds.
+    pub freeze_seconds: f64,
+    /// Capture to render, milliseconds, where both ends offer the capture time.
+    pub delay_ms: Option<f64>,
+}
+
+/// Figures of the sound that we send.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct AudioSent {
+    /// Bits per second.
+    pub bitrate: f64,
+    /// RTP packets.
+    pub packets: u64,
+    /// Root mean square of the last interval, 0 to 1 of full scale.
+    pub level: f64,
+}
+
+/// Figures of the sound that we receive.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct AudioReceived {
+    /// Bits per second.
+    pub bitrate: f64,
+    /// RTP packets.
+    pub packets: u64,
+    /// RTP packets that never came.
+    pub lost: u64,
+    /// Share of the samples played that were made up, 0 to 1.
+    pub concealed_ratio: f64,
+    /// What waits in the playout buffer, milliseconds.
+    pub buffer_ms: f64,
+    /// Root mean square of the last interval, 0 to 1 of full scale.
+    pub level: f64,
+}

@@ -1,0 +1,9 @@
+//! Camera to packets and packets to picture; microphone to packets and packets to sound.
+//!
+//! Every stage runs on a named thread of its own; [`ports`] is the border to `peer`, which moves the packets.
+
+pub mod audio;
+pub mod device;
+pub mod event;
+pub mod ports;
+pub mod video;

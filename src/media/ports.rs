@@ -1,0 +1,161 @@
+//! The border between media and transport: what crosses it, and the bounds of what may wait there.
+//!
+//! `media` fills and drains these; `peer` moves them over the network. Neither knows the other.
+
+use bytes::Bytes;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Encoded access units that may wait for the pacer. When full, the encoder drops up to its next keyframe.
+pub const VIDEO_SEND_CAPACITY: usize = 4;
+/// Encoded Opus packets that may wait for the pacer (1 s at 20 ms). When full, the newest is dropped.
+pub const AUDIO_SEND_CAPACITY: usize = 50;
+/// Received RTP packets that may wait for a video receiver. When full, the packet is dropped (and NACK repairs it).
+pub const VIDEO_RECEIVE_CAPACITY: usize = 2048;
+/// Received RTP packets that may wait for the audio playout. When full, the packet is dropped.
+pub const AUDIO_RECEIVE_CAPACITY: usize = 256;
+/// Feedback that may wait for the transport. When full, it is dropped: the receiver asks again.
+pub const FEEDBACK_CAPACITY: usize = 16;
+
+/// A video codec that Ahoy can send and receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VideoCodec {
+    /// H.264 Constrained Baseline, packetization mode 1 (RFC 6184).
+    H264,
+}
+
+/// One encoded picture on its way to the pacer.
+#[derive(Clone, Debug)]
+pub struct EncodedFrame {
+    /// The access unit; for H.264 in Annex B byte-stream format.
+    pub data: Bytes,
+    /// When the picture was captured.
+    pub captured: Instant,
+    /// RTP timestamp, 90 kHz clock.
+    pub rtp_timestamp: u32,
+    /// True if decoding can start here (IDR).
+    pub keyframe: bool,
+}
+
+/// One encoded Opus packet on its way to the pacer.
+#[derive(Clone, Debug)]
+pub struct EncodedAudio {
+    /// The Opus packet (RFC 6716).
+    pub data: Bytes,
+    /// When its first sample was captured.
+    pub captured: Instant,
+    /// RTP timestamp, 48 kHz clock.
+    pub rtp_timestamp: u32,
+    /// First packet after silence: the RTP marker bit (RFC 3551 section 4.1).
+    pub talk_spurt: bool,
+}
+
+/// One received RTP packet, repairs (RTX) already unwrapped.
+#[derive(Clone, Debug)]
+pub struct ReceivedPacket {
+    /// When it left the socket.
+    pub arrived: Instant,
+    /// RTP sequence number.
+    pub sequence: u16,
+    /// RTP timestamp in the codec's clock (90 kHz video, 48 kHz audio).
+    pub timestamp: u32,
+    /// RTP marker bit: last packet of a picture.
+    pub marker: bool,
+    /// RTP synchronization source.
+    pub ssrc: u32,
+    /// Codec of a video packet; `None` for audio.
+    pub codec: Option<VideoCodec>,
+    /// RTP payload.
+    pub payload: Bytes,
+    /// Absolute capture time (the RTP header extension), NTP 64-bit format, where the sender gives it.
+    pub capture_ntp: Option<u64>,
+}
+
+/// What a video receiver asks of the remote sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feedback {
+    /// Send a keyframe: PLI (RFC 4585 section 6.3.1). The receiver limits the rate of its asking.
+    RequestKeyframe,
+}
+
+/// What the transport tells the encoders; written by `peer`, read by encoder threads.
+#[derive(Debug)]
+pub struct SendControl {
+    video_bits_per_second: AtomicU32,
+    audio_bits_per_second: AtomicU32,
+    /// Share of packets that the remote lost, in 1/256 (RFC 3550 section 6.4.1).
+    audio_loss_256th: AtomicU32,
+    keyframe_wanted: AtomicBool,
+    sending: AtomicBool,
+    keyframe_requests: AtomicU64,
+}
+
+impl SendControl {
+    /// Starts with sending off and the given video target in bits per second.
+    pub fn new(video_bits_per_second: u32) -> Self {
+        Self {
+            video_bits_per_second: AtomicU32::new(video_bits_per_second),
+            audio_bits_per_second: AtomicU32::new(32_000),
+            audio_loss_256th: AtomicU32::new(0),
+            keyframe_wanted: AtomicBool::new(false),
+            sending: AtomicBool::new(false),
+            keyframe_requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Target of the video encoder, bits per second.
+    pub fn video_bits_per_second(&self) -> u32 {
+        self.video_bits_per_second.load(Ordering::Relaxed)
+    }
+
+    /// Sets the target of the video encoder, bits per second.
+    pub fn set_video_bits_per_second(&self, value: u32) {
+        self.video_bits_per_second.store(value, Ordering::Relaxed);
+    }
+
+    /// Target of the audio encoder, bits per second.
+    pub fn audio_bits_per_second(&self) -> u32 {
+        self.audio_bits_per_second.load(Ordering::Relaxed)
+    }
+
+    /// Sets the target of the audio encoder, bits per second.
+    pub fn set_audio_bits_per_second(&self, value: u32) {
+        self.audio_bits_per_second.store(value, Ordering::Relaxed);
+    }
+
+    /// Share of our audio packets that the remote lost, 0 to 1.
+    pub fn audio_loss(&self) -> f32 {
+        self.audio_loss_256th.load(Ordering::Relaxed) as f32 / 256.0
+    }
+
+    /// Sets that share from the `fraction lost` octet of a receiver report.
+    pub fn set_audio_fraction_lost(&self, fraction_lost: u8) {
+        self.audio_loss_256th.store(u32::from(fraction_lost), Ordering::Relaxed);
+    }
+
+    /// Asks the encoder for a keyframe with its next picture.
+    pub fn want_keyframe(&self) {
+        self.keyframe_requests.fetch_add(1, Ordering::Relaxed);
+        self.keyframe_wanted.store(true, Ordering::Release);
+    }
+
+    /// Takes the wish for a keyframe, if there is one.
+    pub fn take_keyframe_wish(&self) -> bool {
+        self.keyframe_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// How many keyframes were asked for.
+    pub fn keyframe_requests(&self) -> u64 {
+        self.keyframe_requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether media may go to the wire. Off until both sides have accepted the call and the path is up.
+    pub fn sending(&self) -> bool {
+        self.sending.load(Ordering::Acquire)
+    }
+
+    /// Opens or shuts the gate to the wire.
+    pub fn set_sending(&self, sending: bool) {
+        self.sending.store(sending, Ordering::Release);
+    }
+}

@@ -1,0 +1,5 @@
+//! Pictures: sources, codec, reassembly.
+
+pub mod frame;
+pub mod latest;
+pub mod rgba;

@@ -1,0 +1,95 @@
+//! The wire messages of the signaling protocol: JSON objects over WebSocket subprotocol `json`.
+//!
+//! Used by the client (`signaling::client`) and the server (`signaling::server`). Sans-IO: text in, text out.
+//! The message set is the one of MDN's article "Signaling and video calling"; Ahoy's extensions are optional
+//! fields and new types, which a peer written after the article ignores.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// WebSocket subprotocol that the article's client asks for.
+pub const SUBPROTOCOL: &str = "json";
+/// Default TCP port of the signaling server.
+pub const DEFAULT_PORT: u16 = 6503;
+
+/// `RTCSessionDescription` of the W3C WebRTC API as it travels in `sdp`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionDescription {
+    /// Offer or answer.
+    #[serde(rename = "type")]
+    pub kind: SdpKind,
+    /// The SDP text (RFC 8866).
+    pub sdp: String,
+}
+
+/// `RTCSdpType`, as far as peers send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SdpKind {
+    /// A proposal of how the media is to flow.
+    Offer,
+    /// The reply to an offer.
+    Answer,
+}
+
+/// `RTCIceCandidateInit` of the W3C WebRTC API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IceCandidate {
+    /// The `candidate:` attribute (RFC 8839 section 5.1); empty means that there are no more.
+    pub candidate: String,
+    /// Identification tag of the media section that it belongs to.
+    pub sdp_mid: Option<String>,
+    /// Index of that media section.
+    pub sdp_m_line_index: Option<u16>,
+    /// ICE username fragment of the generation that the candidate belongs to.
+    pub username_fragment: Option<String>,
+}
+
+/// What one participant says to another about a call; travels as `video-offer`, `video-answer`,
+/// `new-ice-candidate`, `hang-up` and the extension `media-state`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// `video-offer`. `extended` is true when the sender announced Ahoy's extensions in it: a peer without them
+    /// (the article's page) knows no busy, no decline and no glare rule.
+    Offer {
+        /// The offer.
+        description: SessionDescription,
+        /// Whether the sender speaks Ahoy's extensions (field `"ahoy": 1`).
+        extended: bool,
+    },
+    /// `video-answer`.
+    Answer(SessionDescription),
+    /// `new-ice-candidate`.
+    Candidate(IceCandidate),
+    /// `hang-up`; `reason` is Ahoy's optional field.
+    HangUp(Option<HangUpReason>),
+    /// `media-state` (extension): whether the sender's microphone and camera are on.
+    MediaState {
+        /// Microphone on.
+        audio: bool,
+        /// Camera on.
+        video: bool,
+    },
+}
+
+/// Why a participant ended or refused a call; the optional field `reason` of `hang-up`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HangUpReason {
+    /// The user ended the call.
+    Ended,
+    /// The callee refused it.
+    Declined,
+    /// The callee is in another call.
+    Busy,
+    /// The callee did not answer in time.
+    NoAnswer,
+    /// The caller gave up before it was answered.
+    Cancelled,
+    /// The sender could not set up or keep the media.
+    Failed,
+}
+
+/// A JSON object of a type that this program does not know, kept whole.
+pub type Unknown = Map<String, Value>;
