@@ -5,8 +5,8 @@
 
 use super::figures::Meter;
 use super::media_desk::{DeskOrder, MediaDesk, MediaFigures, MediaPorts, OpenOrder};
-use super::{CallStats, CallView, Direction, EngineOptions, Phase, Picture, verification};
-use crate::call::{Action, Call, CallId, EndReason, Event, State};
+use super::{CallStats, CallView, EngineOptions, Phase, Picture, verification};
+use crate::call::{Action, Call, CallId, Direction, EndReason, Event, State};
 use crate::config::{CameraChoice, MicrophoneChoice, Settings};
 use crate::media::event::{DeviceKind, MEDIA_EVENT_CAPACITY, MediaEvent};
 use crate::media::ports::{
@@ -39,7 +39,6 @@ pub(super) struct Context<'a> {
 /// The call in progress.
 pub(super) struct ActiveCall {
     call: Call,
-    direction: Direction,
     generation: u32,
     peer: Option<Peer>,
     /// The media's ends of the ports, until the media is opened.
@@ -67,21 +66,11 @@ pub(super) struct ActiveCall {
 }
 
 impl ActiveCall {
-    /// A call that we place.
-    pub(super) fn dial(id: CallId, me: &str, peer: &str, now: Instant) -> Self {
-        Self::new(Call::dial(id, me, peer, true, now), Direction::Outgoing, now)
-    }
-
-    /// A call that rings here.
-    pub(super) fn ring(call: Call, now: Instant) -> Self {
-        Self::new(call, Direction::Incoming, now)
-    }
-
-    fn new(call: Call, direction: Direction, now: Instant) -> Self {
+    /// A call that has just begun.
+    pub(super) fn new(call: Call, now: Instant) -> Self {
         let (media_sender, media_events) = mpsc::channel(MEDIA_EVENT_CAPACITY);
         Self {
             call,
-            direction,
             generation: 0,
             peer: None,
             media_ports: None,
@@ -118,7 +107,7 @@ impl ActiveCall {
 
     /// Whose idea it was.
     pub(super) fn direction(&self) -> Direction {
-        self.direction
+        self.call.direction()
     }
 
     /// When the call wants to be woken.
@@ -263,7 +252,7 @@ impl ActiveCall {
         CallView {
             number: self.call.id().0,
             peer: self.call.peer().to_owned(),
-            direction: self.direction,
+            direction: self.call.direction(),
             phase: self.phase(),
             connected_at: self.call.connected_at(),
             microphone_muted: self.microphone_muted,
@@ -301,7 +290,6 @@ impl ActiveCall {
 
     fn act(&mut self, context: &Context<'_>, now: Instant) {
         while let Some(action) = self.call.poll_action() {
-            tracing::debug!(call = self.call.id().0, action = action.name(), "act");
             match action {
                 Action::Send(signal) => self.send(&signal, context),
                 Action::OpenPeer => self.open_peer(context),

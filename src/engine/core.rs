@@ -178,8 +178,8 @@ impl Engine {
     pub(super) fn dial(&mut self, peer: &str) {
         let Some(me) = self.me().map(str::to_owned) else { return };
         let id = self.next_call();
-        tracing::info!(call = id.0, "dialing");
-        self.call = Some(ActiveCall::dial(id, &me, peer, Instant::now()));
+        let now = Instant::now();
+        self.call = Some(ActiveCall::new(Call::dial(id, &me, peer, true, now), now));
         self.with_call(|call, context, now| call.handle_timeout(context, now));
     }
 
@@ -227,14 +227,13 @@ impl Engine {
         match signal {
             Signal::Offer { description, extended } if targeted => {
                 if self.call.is_some() {
-                    self.refuse(&from);
+                    self.refuse(&from, HangUpReason::Busy);
                     return;
                 }
                 let id = self.next_call();
-                tracing::info!(call = id.0, "ringing");
                 let now = Instant::now();
                 self.call =
-                    Some(ActiveCall::ring(Call::ring(id, &me, &from, description, extended, now), now));
+                    Some(ActiveCall::new(Call::ring(id, &me, &from, description, extended, now), now));
                 match self.board.snapshot.settings.accept {
                     AcceptPolicy::Always => self.answer(true),
                     AcceptPolicy::Never => {
@@ -245,6 +244,10 @@ impl Engine {
                     }
                 }
             }
+            Signal::Answer(_) if targeted => {
+                // The answer to a call that has ended here meanwhile: its sender must not be left waiting.
+                self.refuse(&from, HangUpReason::Ended);
+            }
             // Whatever else a stranger to the call says about calls is of no concern to it.
             Signal::Offer { .. }
             | Signal::Answer(_)
@@ -254,12 +257,12 @@ impl Engine {
         }
     }
 
-    /// Tells another caller that we are in a call.
-    fn refuse(&self, caller: &str) {
+    /// Tells somebody with whom we are in no call so.
+    fn refuse(&self, caller: &str, reason: HangUpReason) {
         if let Some(signaling) = &self.signaling
-            && let Err(error) = signaling.send_signal(caller, &Signal::HangUp(Some(HangUpReason::Busy)))
+            && let Err(error) = signaling.send_signal(caller, &Signal::HangUp(Some(reason)))
         {
-            tracing::warn!(%error, "a caller was not told that we are busy");
+            tracing::warn!(%error, "a caller was not told that there is no call");
         }
     }
 

@@ -15,6 +15,7 @@ mod stats;
 mod verification;
 mod wishes;
 
+pub use crate::call::Direction;
 pub use crate::config::{AcceptPolicy, CameraChoice, IceServer, MicrophoneChoice, Settings, SpeakerChoice};
 pub use crate::media::device::{Device, Devices};
 pub use crate::media::video::rgba::RgbaImage;

@@ -1,5 +1,6 @@
 //! What the engine shows: one immutable picture of everything that a window or the agent may draw.
 
+use crate::call::Direction;
 use crate::config::Settings;
 use crate::engine::stats::CallStats;
 use crate::media::device::Devices;
@@ -90,15 +91,6 @@ pub struct ChatLine {
     pub text: String,
     /// When.
     pub at: SystemTime,
-}
-
-/// Whose idea the call was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The other side called.
-    Incoming,
-    /// We called.
-    Outgoing,
 }
 
 /// How far the call is.
