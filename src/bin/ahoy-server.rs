@@ -70,7 +70,9 @@ fn reachable(bound: SocketAddr) -> Vec<SocketAddr> {
         socket.local_addr()
     });
     match route {
-        Ok(local) if !addresses.contains(&local.ip()) && !local.ip().is_unspecified() => addresses.push(local.ip()),
+        Ok(local) if !addresses.contains(&local.ip()) && !local.ip().is_unspecified() => {
+            addresses.push(local.ip())
+        }
         Ok(_) => {}
         Err(error) => tracing::debug!(%error, "no route to a network"),
     }

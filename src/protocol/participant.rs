@@ -84,7 +84,9 @@ pub fn decode(text: &str) -> Result<Incoming, DecodeError> {
         kind::ID => {
             return Ok(Incoming::Id(envelope.field("id").cloned().unwrap_or(Value::Null)));
         }
-        kind::REJECT_USERNAME => return Ok(Incoming::Renamed(string(&envelope, kind::REJECT_USERNAME, "name")?)),
+        kind::REJECT_USERNAME => {
+            return Ok(Incoming::Renamed(string(&envelope, kind::REJECT_USERNAME, "name")?));
+        }
         kind::USER_JOINED => return Ok(Incoming::Joined(string(&envelope, kind::USER_JOINED, "name")?)),
         kind::USER_LEFT => return Ok(Incoming::Left(string(&envelope, kind::USER_LEFT, "name")?)),
         kind::USER_LIST => {
@@ -96,7 +98,10 @@ pub fn decode(text: &str) -> Result<Incoming, DecodeError> {
         kind::UNDELIVERABLE => {
             // A name is never empty, so neither is the target of what could not be delivered.
             let target = target.ok_or_else(|| unusable(kind::UNDELIVERABLE, "target", "it is missing"))?;
-            return Ok(Incoming::Undeliverable { target, of: envelope.text("of").unwrap_or_default().into() });
+            return Ok(Incoming::Undeliverable {
+                target,
+                of: envelope.text("of").unwrap_or_default().into(),
+            });
         }
         kind::ERROR => return Ok(Incoming::Error(envelope.text("message").unwrap_or_default().into())),
         kind::MESSAGE => {

@@ -130,7 +130,8 @@ impl Hub {
 
     /// Takes out connections whose task is gone without a last word.
     fn sweep(&mut self) {
-        let gone: Vec<_> = self.links.iter().filter(|(_, link)| link.is_closed()).map(|(id, _)| *id).collect();
+        let gone: Vec<_> =
+            self.links.iter().filter(|(_, link)| link.is_closed()).map(|(id, _)| *id).collect();
         for id in gone {
             self.links.remove(&id);
             self.registry.handle_disconnect(id, unix_milliseconds());

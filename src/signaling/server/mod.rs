@@ -84,8 +84,7 @@ impl Server {
     /// # Errors
     /// When the system does not let us listen there; the server goes on as it was.
     pub async fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, ServerError> {
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| listen_error(address, source))?;
+        let listener = TcpListener::bind(address).await.map_err(|source| listen_error(address, source))?;
         let bound = listener.local_addr().map_err(|source| ServerError::Listen { address, source })?;
         let hub = self.hub.get_or_insert_with(|| {
             let (events, receiver) = mpsc::channel(hub::EVENT_CAPACITY);

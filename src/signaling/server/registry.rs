@@ -25,9 +25,7 @@
 //! Unknown fields and unknown types are relayed untouched. `name` is always overwritten with the sender's true name.
 //! A chat text is relayed as it is: a page must draw it as text, as `textContent` does.
 
-use crate::protocol::{
-    Envelope, FEATURE_PRESENCE, FEATURE_UNDELIVERABLE, clean_name, kind, numbered_name,
-};
+use crate::protocol::{Envelope, FEATURE_PRESENCE, FEATURE_UNDELIVERABLE, clean_name, kind, numbered_name};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
