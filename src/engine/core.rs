@@ -10,7 +10,7 @@ use super::{
 use crate::call::{Call, CallId, Event};
 use crate::media::event::{DeviceKind, MediaEvent};
 use crate::peer::{PeerEvent, PeerTag};
-use crate::protocol::{HangUpReason, Signal};
+use crate::protocol::{HangUpReason, Signal, kind};
 use crate::signaling::client::{EVENT_CAPACITY, SignalingClient, SignalingEvent};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -200,7 +200,9 @@ impl Engine {
                     self.with_call(|call, context, now| call.handle(Event::Undeliverable, context, now));
                 } else {
                     self.board
-                        .notice(Severity::Warning, format!("{target} is not online: nothing was delivered."));
+                        .notice(Severity::Warning, format!("{target} is not online: the message was not delivered."));
+                } else if self.call.as_ref().is_some_and(|call| call.peer_name() == target) {
+                    self.with_call(|call, context, now| call.handle(Event::Undeliverable, context, now));
                 }
             }
             SignalingEvent::Malformed { reason } => tracing::warn!(%reason, "a message was not understood"),

@@ -6,7 +6,6 @@ use super::hosting::{HostingDesk, HostingEvent, HostingOrder};
 use super::{Connection, Intent, Question, Settings, Severity, settings_file};
 use crate::call::Event;
 use crate::config::{CameraChoice, MicrophoneChoice};
-use crate::protocol::MESSAGE_CHARACTERS;
 use crate::signaling::client::{SendError, SignalingClient, server_url};
 use std::sync::Arc;
 
@@ -229,11 +228,6 @@ impl Engine {
     fn say(&mut self, text: &str, to: Option<String>) {
         let text = text.trim();
         if text.is_empty() {
-            return;
-        }
-        if text.chars().count() > MESSAGE_CHARACTERS {
-            let words = format!("That message is too long: at most {MESSAGE_CHARACTERS} characters.");
-            self.board.notice(Severity::Error, words);
             return;
         }
         let (Some(me), Some(signaling)) = (self.me().map(str::to_owned), &self.signaling) else {
