@@ -13,12 +13,13 @@ pub(super) struct Meter {
     transport: PeerStats,
     encoded: u64,
     decoded: u64,
+    audio: AudioStats,
 }
 
 impl Meter {
     /// Rates are counted from `now` on.
     pub(super) fn new(now: Instant) -> Self {
-        Self { at: now, transport: PeerStats::default(), encoded: 0, decoded: 0 }
+        Self { at: now, transport: PeerStats::default(), encoded: 0, decoded: 0, audio: AudioStats::default() }
     }
 
     /// The figures at `now`, and the start of the next interval.
@@ -50,12 +51,13 @@ impl Meter {
             audio_sent: AudioSent {
                 bitrate: bits(transport.audio_octets_sent, before.audio_octets_sent),
                 packets: transport.audio_packets_sent,
-                level: f64::from(audio.sent_level),
+                level: audio.sent_level_since(&self.audio),
             },
             audio_received: AudioReceived {
                 bitrate: bits(transport.audio_octets_received, before.audio_octets_received),
                 packets: transport.audio_packets_received,
                 lost: transport.audio_packets_lost,
+                level: audio.received_level_since(&self.audio),
                 ..audio_received(audio)
             },
         };
@@ -90,9 +92,8 @@ fn video_received(received: &VideoReceiveSnapshot) -> VideoReceived {
 
 fn audio_received(audio: &AudioStats) -> AudioReceived {
     AudioReceived {
-        concealed_ratio: f64::from(audio.concealed_ratio),
-        buffer_ms: f64::from(audio.buffer_ms),
-        level: f64::from(audio.received_level),
+        concealed_ratio: audio.concealed_ratio(),
+        buffer_ms: audio.buffer_ms,
         ..AudioReceived::default()
     }
 }

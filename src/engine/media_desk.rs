@@ -279,19 +279,19 @@ impl CallMedia {
         }
     }
 
-    /// Lets go of the devices first, then of the rest.
+    /// Tells every stage to stop, then waits for each: the devices first, the rest after them.
     fn close(self) {
+        if let Some(capture) = &self.capture {
+            capture.signal();
+        }
+        self.encoder.signal();
+        self.receiver.signal();
+        for converter in &self.converters {
+            converter.signal();
+        }
         if let Some(capture) = self.capture {
             capture.stop();
         }
         self.audio.stop();
-        self.encoder.stop();
-        self.receiver.stop();
-        for converter in self.converters {
-            converter.stop();
-        }
-        if let Some(recorder) = self.recorder {
-            recorder.stop();
-        }
     }
 }
