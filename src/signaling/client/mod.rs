@@ -7,8 +7,6 @@
 mod link;
 mod presence;
 mod task;
-#[cfg(test)]
-mod tests;
 
 pub use super::address::server_url;
 
@@ -67,8 +65,6 @@ pub enum SignalingEvent {
     Undeliverable {
         /// To whom it was.
         target: String,
-        /// The `type` of what was lost, such as `video-offer` or `message`.
-        of: String,
     },
     /// A message that could not be understood, or one of ours that the server could not use; nothing changed.
     Malformed {

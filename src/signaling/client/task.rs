@@ -212,7 +212,8 @@ impl Task {
                 self.report(SignalingEvent::Signal { from, targeted: target.is_some(), signal }).await?;
             }
             Incoming::Undeliverable { target, of } => {
-                self.report(SignalingEvent::Undeliverable { target, of }).await?;
+                tracing::debug!(of, "not delivered");
+                self.report(SignalingEvent::Undeliverable { target }).await?;
             }
             Incoming::Error(message) => {
                 self.report(SignalingEvent::Malformed { reason: format!("the server says: {message}") })
