@@ -1,0 +1,441 @@
+//! The sound devices of the system, through cpal: finding, opening, closing.
+//!
+//! Driven by the `audio-devices` thread and by whoever lists devices. Sound systems may hang in any call, so each runs
+//! on a thread of its own with a bounded wait, and is left behind if it takes longer.
+
+use super::resample::Resampler;
+use super::ring::{self, CaptureReader, Health, PlaybackReader, PlaybackWriter};
+use super::{AudioError, BLOCK, SAMPLE_RATE};
+use crate::media::device::Device;
+use crate::media::event::DeviceKind;
+use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
+use cpal::{BufferSize, ErrorKind, FromSample, HostId, SampleFormat, SizedSample, StreamConfig};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Longest wait for the sound system to list or open a device.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for a device to close. PulseAudio never confirms the end of a stream whose device has gone.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(300);
+/// How long the sound system may take to set up a stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Formats named in a list; more than this is a sound server that converts from anything.
+const FORMATS_SHOWN: usize = 16;
+
+/// The connection to the sound server, kept for the whole program: its client leaves a thread and a socket behind for
+/// every connection that is dropped.
+static SERVER: Mutex<Option<Arc<cpal::Host>>> = Mutex::new(None);
+
+/// The microphones and the speakers of this machine, the default first and the monitors of speakers last. Takes at
+/// most 5 s, and lists nothing then.
+pub fn list_devices() -> (Vec<Device>, Vec<Device>) {
+    let never = AtomicBool::new(false);
+    bounded("audio-list", &never, || {
+        let host = host();
+        (list(&host, DeviceKind::Microphone), list(&host, DeviceKind::Speaker))
+    })
+    .unwrap_or_default()
+}
+
+/// What there is, by id.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Present {
+    /// Every device.
+    pub(super) all: Vec<Known>,
+    /// The default microphone.
+    pub(super) microphone: Option<String>,
+    /// The default speaker.
+    pub(super) speaker: Option<String>,
+}
+
+/// A device's names.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) id: String,
+    pub(super) name: String,
+}
+
+impl Known {
+    /// Whether this is the device that somebody chose by id (with or without the sound system's name) or by name.
+    pub(super) fn is(&self, chosen: &str) -> bool {
+        let bare = self.id.split_once(':').map_or("", |(_, bare)| bare);
+        chosen == self.id || chosen == bare || chosen == self.name
+    }
+}
+
+/// What there is at this moment; `None` if the sound system does not answer.
+pub(super) fn present(stopping: &AtomicBool) -> Option<Present> {
+    bounded("audio-list", stopping, || {
+        let host = host();
+        let all = host.devices().ok()?.filter_map(|device| known(&device)).collect();
+        let speaker = host.default_output_device().and_then(|device| known(&device)).map(|known| known.id);
+        let microphone = default_microphone(&host).and_then(|device| known(&device)).map(|known| known.id);
+        Some(Present { all, microphone, speaker })
+    })?
+}
+
+/// An open device.
+pub(super) struct Opened<End> {
+    /// The `audio` thread's end of its ring.
+    pub(super) end: End,
+    /// Between its rate and ours.
+    pub(super) resampler: Resampler,
+    /// Its rate.
+    pub(super) hertz: u32,
+    /// Dropping it closes the device.
+    pub(super) stream: OpenStream,
+}
+
+/// A running stream; closed when dropped.
+pub(super) struct OpenStream {
+    stream: Option<cpal::Stream>,
+    /// What its callback leaves behind.
+    pub(super) health: Arc<Health>,
+    /// The device's id.
+    pub(super) id: String,
+    /// Its name to show.
+    pub(super) name: String,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.take() else { return };
+        let never = AtomicBool::new(false);
+        if bounded_for("audio-close", &never, CLOSE_PATIENCE, move || drop(stream)).is_none() {
+            tracing::debug!(device = self.name, "did not confirm that it is closed");
+        }
+    }
+}
+
+/// Opens the chosen microphone, or the default one.
+pub(super) fn open_microphone(
+    chosen: Option<String>,
+    stopping: &AtomicBool,
+) -> Result<Opened<CaptureReader>, AudioError> {
+    answered(bounded("audio-open", stopping, move || {
+        let device = find(DeviceKind::Microphone, chosen.as_deref())?;
+        let mut failure = None;
+        for (format, config) in candidates(&device, DeviceKind::Microphone) {
+            match build_input(&device, format, config) {
+                Ok((stream, end, health)) => {
+                    let resampler = Resampler::new(config.sample_rate, SAMPLE_RATE);
+                    return Ok(opened(&device, stream, health, end, resampler, config.sample_rate));
+                }
+                Err(error) => failure = Some(worse(failure, error)),
+            }
+        }
+        Err(refusal(&device, failure))
+    }))
+}
+
+/// Opens the chosen speaker, or the default one.
+pub(super) fn open_speaker(
+    chosen: Option<String>,
+    stopping: &AtomicBool,
+) -> Result<Opened<PlaybackWriter>, AudioError> {
+    answered(bounded("audio-open", stopping, move || {
+        let device = find(DeviceKind::Speaker, chosen.as_deref())?;
+        let mut failure = None;
+        for (format, config) in candidates(&device, DeviceKind::Speaker) {
+            match build_output(&device, format, config) {
+                Ok((stream, end, health)) => {
+                    let resampler = Resampler::new(SAMPLE_RATE, config.sample_rate);
+                    return Ok(opened(&device, stream, health, end, resampler, config.sample_rate));
+                }
+                Err(error) => failure = Some(worse(failure, error)),
+            }
+        }
+        Err(refusal(&device, failure))
+    }))
+}
+
+/// The refusal of access is the one reason that must not be lost among the failures of other formats.
+fn worse(before: Option<cpal::Error>, error: cpal::Error) -> cpal::Error {
+    before.filter(|before| before.kind() == ErrorKind::PermissionDenied).unwrap_or(error)
+}
+
+fn answered<T>(result: Option<Result<T, AudioError>>) -> Result<T, AudioError> {
+    result.unwrap_or_else(|| {
+        // The next attempt begins with a new connection.
+        *SERVER.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Err(AudioError::NoDevice("the system's sound service does not answer; restart it".into()))
+    })
+}
+
+fn opened<End>(
+    device: &cpal::Device,
+    stream: cpal::Stream,
+    health: Arc<Health>,
+    end: End,
+    resampler: Resampler,
+    hertz: u32,
+) -> Opened<End> {
+    let Known { id, name } =
+        known(device).unwrap_or_else(|| Known { id: device.to_string(), name: device.to_string() });
+    Opened { end, resampler, hertz, stream: OpenStream { stream: Some(stream), health, id, name } }
+}
+
+fn refusal(device: &cpal::Device, failure: Option<cpal::Error>) -> AudioError {
+    let device = device.to_string();
+    match failure {
+        Some(error) if error.kind() == ErrorKind::PermissionDenied => AudioError::Refused(device),
+        Some(error) => AudioError::Device { device, reason: error.to_string() },
+        None => AudioError::Device { device, reason: "it offers no format".into() },
+    }
+}
+
+/// The sound system: PulseAudio (or PipeWire in its place) if it answers, else the system's own.
+fn host() -> Arc<cpal::Host> {
+    let cached = SERVER.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(host) = cached.filter(|host| host.devices().is_ok()) {
+        return host;
+    }
+    let host = Arc::new(cpal::default_host());
+    *SERVER.lock().unwrap_or_else(PoisonError::into_inner) =
+        is_sound_server(host.id()).then(|| Arc::clone(&host));
+    host
+}
+
+#[cfg(target_os = "linux")]
+fn is_sound_server(id: HostId) -> bool {
+    id != HostId::Alsa
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_sound_server(_: HostId) -> bool {
+    false
+}
+
+fn known(device: &cpal::Device) -> Option<Known> {
+    let id = device.id().ok()?.to_string();
+    let name = device.description().map_or_else(|_| id.clone(), |text| text.name().to_owned());
+    Some(Known { id, name })
+}
+
+/// The default microphone. A sound server without one offers what its speaker plays, which would send the other side's
+/// own voice back.
+fn default_microphone(host: &cpal::Host) -> Option<cpal::Device> {
+    let device = host.default_input_device()?;
+    let speaker = host.default_output_device().and_then(|speaker| known(&speaker));
+    match (known(&device), speaker) {
+        (Some(input), Some(output)) if input.id == format!("{}.monitor", output.id) => None,
+        _ => Some(device),
+    }
+}
+
+fn find(kind: DeviceKind, chosen: Option<&str>) -> Result<cpal::Device, AudioError> {
+    let host = host();
+    let (default, what) = match kind {
+        DeviceKind::Speaker => (host.default_output_device(), "speaker"),
+        DeviceKind::Microphone | DeviceKind::Camera => (default_microphone(&host), "microphone"),
+    };
+    let Some(chosen) = chosen else {
+        return default
+            .ok_or_else(|| AudioError::NoDevice(format!("no {what} was found; connect one and it is used")));
+    };
+    let devices = host.devices().map_err(|error| AudioError::NoDevice(error.to_string()))?;
+    devices
+        .filter(|device| known(device).is_some_and(|known| known.is(chosen)))
+        .find(|device| usable(device, kind))
+        .ok_or_else(|| {
+            AudioError::NoDevice(format!("there is no {what} \"{chosen}\"; connect or choose another"))
+        })
+}
+
+fn usable(device: &cpal::Device, kind: DeviceKind) -> bool {
+    match kind {
+        DeviceKind::Speaker => device.supports_output(),
+        DeviceKind::Microphone | DeviceKind::Camera => device.supports_input(),
+    }
+}
+
+fn list(host: &cpal::Host, kind: DeviceKind) -> Vec<Device> {
+    let default = match kind {
+        DeviceKind::Speaker => host.default_output_device(),
+        DeviceKind::Microphone | DeviceKind::Camera => default_microphone(host),
+    };
+    let default = default.and_then(|device| known(&device)).map(|known| known.id);
+    let Ok(devices) = host.devices() else { return Vec::new() };
+    let mut list: Vec<Device> = devices
+        .filter(|device| usable(device, kind))
+        .filter_map(|device| known(&device).map(|known| (known, formats(&device, kind))))
+        .map(|(Known { id, name }, formats)| Device {
+            default: default.as_ref() == Some(&id),
+            id,
+            name,
+            formats,
+        })
+        .collect();
+    list.sort_by_key(|device| (!device.default, device.id.ends_with(".monitor")));
+    list
+}
+
+fn formats(device: &cpal::Device, kind: DeviceKind) -> Vec<String> {
+    let text =
+        |rate: String, channels: u16, format: SampleFormat| format!("{rate} Hz {channels} ch {format}");
+    let speaker = kind == DeviceKind::Speaker;
+    let default = if speaker { device.default_output_config() } else { device.default_input_config() };
+    let mut formats: Vec<String> = default
+        .map(|config| text(config.sample_rate().to_string(), config.channels(), config.sample_format()))
+        .into_iter()
+        .collect();
+    let ranges = ranges(device, speaker);
+    if ranges.len() <= FORMATS_SHOWN {
+        formats.extend(ranges.iter().map(|range| {
+            let (low, high) = (range.min_sample_rate(), range.max_sample_rate());
+            let rate = if low == high { low.to_string() } else { format!("{low}-{high}") };
+            text(rate, range.channels(), range.sample_format())
+        }));
+        formats.dedup();
+    }
+    formats
+}
+
+fn ranges(device: &cpal::Device, speaker: bool) -> Vec<cpal::SupportedStreamConfigRange> {
+    if speaker {
+        device.supported_output_configs().map(Iterator::collect)
+    } else {
+        device.supported_input_configs().map(Iterator::collect)
+    }
+    .unwrap_or_default()
+}
+
+/// Formats to try, best first: ours, then the device's own nearest to it, each first with a buffer of 10 ms.
+fn candidates(device: &cpal::Device, kind: DeviceKind) -> Vec<(SampleFormat, StreamConfig)> {
+    let config = |channels, sample_rate, buffer_size| StreamConfig { channels, sample_rate, buffer_size };
+    let ten_ms = |sample_rate: u32| BufferSize::Fixed(sample_rate / (SAMPLE_RATE / BLOCK as u32));
+    let mut list = vec![(SampleFormat::F32, config(1, SAMPLE_RATE, ten_ms(SAMPLE_RATE)))];
+    let speaker = kind == DeviceKind::Speaker;
+    let mut own: Vec<(SampleFormat, u16, u32)> = ranges(device, speaker)
+        .iter()
+        .map(|range| {
+            let rate = SAMPLE_RATE.clamp(range.min_sample_rate(), range.max_sample_rate());
+            (range.sample_format(), range.channels(), rate)
+        })
+        .collect();
+    own.sort_by_key(|(format, channels, rate)| {
+        let coarse = matches!(format, SampleFormat::U8 | SampleFormat::I8);
+        (*channels > 2, coarse, rate.abs_diff(SAMPLE_RATE), *channels)
+    });
+    own.truncate(4);
+    let default = if speaker { device.default_output_config() } else { device.default_input_config() };
+    if let Ok(default) = default {
+        own.push((default.sample_format(), default.channels(), default.sample_rate()));
+    }
+    for (format, channels, rate) in own {
+        list.push((format, config(channels, rate, ten_ms(rate))));
+        list.push((format, config(channels, rate, BufferSize::Default)));
+    }
+    list
+}
+
+fn build_input(
+    device: &cpal::Device,
+    format: SampleFormat,
+    config: StreamConfig,
+) -> Result<(cpal::Stream, CaptureReader, Arc<Health>), cpal::Error> {
+    fn of<T: SizedSample>(
+        device: &cpal::Device,
+        config: StreamConfig,
+    ) -> Result<(cpal::Stream, CaptureReader, Arc<Health>), cpal::Error>
+    where
+        f32: FromSample<T>,
+    {
+        let (mut writer, reader, health) = ring::capture(config.sample_rate, config.channels);
+        let callback = move |samples: &[T], _: &cpal::InputCallbackInfo| writer.push(samples);
+        let stream = device.build_input_stream(config, callback, on_error(&health), Some(OPEN_TIMEOUT))?;
+        stream.play()?;
+        Ok((stream, reader, health))
+    }
+    match format {
+        SampleFormat::F32 => of::<f32>(device, config),
+        SampleFormat::F64 => of::<f64>(device, config),
+        SampleFormat::I8 => of::<i8>(device, config),
+        SampleFormat::I16 => of::<i16>(device, config),
+        SampleFormat::I24 => of::<cpal::I24>(device, config),
+        SampleFormat::I32 => of::<i32>(device, config),
+        SampleFormat::U8 => of::<u8>(device, config),
+        SampleFormat::U16 => of::<u16>(device, config),
+        SampleFormat::U32 => of::<u32>(device, config),
+        _ => Err(ErrorKind::UnsupportedConfig.into()),
+    }
+}
+
+fn build_output(
+    device: &cpal::Device,
+    format: SampleFormat,
+    config: StreamConfig,
+) -> Result<(cpal::Stream, PlaybackWriter, Arc<Health>), cpal::Error> {
+    fn of<T: SizedSample + FromSample<f32>>(
+        device: &cpal::Device,
+        config: StreamConfig,
+    ) -> Result<(cpal::Stream, PlaybackWriter, Arc<Health>), cpal::Error> {
+        let (writer, mut reader, health): (_, PlaybackReader, _) =
+            ring::playback(config.sample_rate, config.channels);
+        let callback = move |samples: &mut [T], _: &cpal::OutputCallbackInfo| reader.pop(samples);
+        let stream = device.build_output_stream(config, callback, on_error(&health), Some(OPEN_TIMEOUT))?;
+        stream.play()?;
+        Ok((stream, writer, health))
+    }
+    match format {
+        SampleFormat::F32 => of::<f32>(device, config),
+        SampleFormat::F64 => of::<f64>(device, config),
+        SampleFormat::I8 => of::<i8>(device, config),
+        SampleFormat::I16 => of::<i16>(device, config),
+        SampleFormat::I24 => of::<cpal::I24>(device, config),
+        SampleFormat::I32 => of::<i32>(device, config),
+        SampleFormat::U8 => of::<u8>(device, config),
+        SampleFormat::U16 => of::<u16>(device, config),
+        SampleFormat::U32 => of::<u32>(device, config),
+        _ => Err(ErrorKind::UnsupportedConfig.into()),
+    }
+}
+
+/// Only what ends a stream counts: a glitch, a change of route or a refused priority does not.
+fn on_error(health: &Arc<Health>) -> impl FnMut(cpal::Error) + Send + 'static {
+    let health = Arc::clone(health);
+    move |error| match error.kind() {
+        ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
+        _ => health.fail(),
+    }
+}
+
+/// Runs `work` on a thread of its own and waits for it up to [`PATIENCE`], or until `stopping`.
+fn bounded<T: Send + 'static>(
+    name: &str,
+    stopping: &AtomicBool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    bounded_for(name, stopping, PATIENCE, work)
+}
+
+fn bounded_for<T: Send + 'static>(
+    name: &str,
+    stopping: &AtomicBool,
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (done, result) = sync_channel(1);
+    let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+        // A result that nobody waits for any more is dropped here: a device that opens too late closes again.
+        drop(done.send(work()));
+    });
+    if let Err(error) = thread {
+        tracing::error!(%error, name, "the system gave no thread");
+        return None;
+    }
+    let deadline = Instant::now() + patience;
+    loop {
+        match result.recv_timeout(Duration::from_millis(20)) {
+            Ok(value) => return Some(value),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {
+                if Instant::now() >= deadline || stopping.load(Ordering::Acquire) {
+                    return None;
+                }
+            }
+        }
+    }
+}

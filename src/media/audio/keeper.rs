@@ -1,0 +1,372 @@
+//! The `audio-devices` thread: opens what was chosen, notices what is lost, finds what is back.
+//!
+//! Driven by choices and by a clock. It hands open devices to the worker and tells the engine; it never touches sound.
+//! A lost device never ends a session: the default takes its place, or silence, until the chosen one is back.
+
+use super::AudioError;
+use super::devices::{self, OpenStream, Opened, Present};
+use super::tone::{Echo, Tone};
+use super::wav::{WavSink, WavSource};
+use super::worker::{Change, Cushion, Input, Output, Timer};
+use crate::config::{MicrophoneChoice, SpeakerChoice};
+use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+/// How often the streams are looked after.
+const TICK: Duration = Duration::from_millis(100);
+/// How often the devices are listed: sound systems do not tell of changes.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// A stream that did not call for this long is dead.
+const QUIET_LIMIT: Duration = Duration::from_secs(2);
+/// A device that dies this soon is not tried again for [`REST`].
+const SHORT_LIFE: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(15);
+
+/// What the session asks for.
+pub(super) enum Wish {
+    Microphone(MicrophoneChoice),
+    Speaker(SpeakerChoice),
+    Stop,
+}
+
+/// What was chosen for one direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Chosen {
+    /// Something that is no device.
+    NoDevice,
+    /// Whatever the system's default is.
+    Default,
+    /// The device of this id or name.
+    Named(String),
+}
+
+/// One direction: what was chosen and what runs.
+struct Slot {
+    kind: DeviceKind,
+    chosen: Chosen,
+    stream: Option<OpenStream>,
+    opened: Instant,
+    /// Not tried again before this.
+    rest: Option<Instant>,
+}
+
+impl Slot {
+    fn new(kind: DeviceKind) -> Self {
+        Self { kind, chosen: Chosen::NoDevice, stream: None, opened: Instant::now(), rest: None }
+    }
+
+    /// The id of the device that ought to run, given what there is.
+    fn wanted<'a>(&self, present: &'a Present) -> Option<&'a str> {
+        let default = match self.kind {
+            DeviceKind::Speaker => present.speaker.as_deref(),
+            DeviceKind::Microphone | DeviceKind::Camera => present.microphone.as_deref(),
+        };
+        match &self.chosen {
+            Chosen::NoDevice => None,
+            Chosen::Default => default,
+            Chosen::Named(name) => {
+                present.all.iter().find(|known| known.is(name)).map(|known| known.id.as_str()).or(default)
+            }
+        }
+    }
+
+    fn named(&self) -> Option<String> {
+        match &self.chosen {
+            Chosen::Named(name) => Some(name.clone()),
+            Chosen::NoDevice | Chosen::Default => None,
+        }
+    }
+
+    fn label(&self) -> String {
+        self.named().unwrap_or_else(|| match self.kind {
+            DeviceKind::Speaker => "speaker".into(),
+            DeviceKind::Microphone | DeviceKind::Camera => "microphone".into(),
+        })
+    }
+
+    fn resting(&self) -> bool {
+        self.rest.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// The thread's state.
+pub(super) struct Keeper {
+    wishes: Receiver<Wish>,
+    changes: SyncSender<Change>,
+    events: MediaEvents,
+    stopping: Arc<AtomicBool>,
+    first: Option<(MicrophoneChoice, SpeakerChoice)>,
+    microphone: Slot,
+    speaker: Slot,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        microphone: MicrophoneChoice,
+        speaker: SpeakerChoice,
+        wishes: Receiver<Wish>,
+        changes: SyncSender<Change>,
+        events: MediaEvents,
+        stopping: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            wishes,
+            changes,
+            events,
+            stopping,
+            first: Some((microphone, speaker)),
+            microphone: Slot::new(DeviceKind::Microphone),
+            speaker: Slot::new(DeviceKind::Speaker),
+        }
+    }
+
+    /// Runs until told to stop, or until the session is gone.
+    pub(super) fn run(mut self) {
+        if let Some((microphone, speaker)) = self.first.take() {
+            self.choose_speaker(speaker);
+            self.choose_microphone(microphone);
+        }
+        let mut next_poll = Instant::now() + POLL_INTERVAL;
+        while !self.stopping.load(Ordering::Acquire) {
+            match self.wishes.recv_timeout(TICK) {
+                Ok(Wish::Microphone(choice)) => self.choose_microphone(choice),
+                Ok(Wish::Speaker(choice)) => self.choose_speaker(choice),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Wish::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.watch();
+            if Instant::now() >= next_poll {
+                self.poll();
+                next_poll = Instant::now() + POLL_INTERVAL;
+            }
+        }
+    }
+
+    fn choose_microphone(&mut self, choice: MicrophoneChoice) {
+        let now = Instant::now();
+        let named = choice.to_string();
+        let chosen = match choice {
+            MicrophoneChoice::Default => Chosen::Default,
+            MicrophoneChoice::Device(name) => Chosen::Named(name),
+            other => {
+                self.microphone.chosen = Chosen::NoDevice;
+                let input = match other {
+                    MicrophoneChoice::Tone => Ok(Input::Tone(Tone::default(), Timer::new(now))),
+                    MicrophoneChoice::Echo => Ok(Input::Echo(Box::new(Echo::new()))),
+                    MicrophoneChoice::File(path) => WavSource::open(&path)
+                        .map(|source| Input::File(Box::new(source), Timer::new(Instant::now()))),
+                    MicrophoneChoice::None | MicrophoneChoice::Default | MicrophoneChoice::Device(_) => {
+                        Ok(Input::Off)
+                    }
+                };
+                return self.settle(DeviceKind::Microphone, named, input.map(Change::Input));
+            }
+        };
+        self.microphone.chosen = chosen;
+        self.microphone.rest = None;
+        self.open(DeviceKind::Microphone, None);
+    }
+
+    fn choose_speaker(&mut self, choice: SpeakerChoice) {
+        let named = choice.to_string();
+        let chosen = match choice {
+            SpeakerChoice::Default => Chosen::Default,
+            SpeakerChoice::Device(name) => Chosen::Named(name),
+            other => {
+                self.speaker.chosen = Chosen::NoDevice;
+                let output = match other {
+                    SpeakerChoice::File(path) => {
+                        WavSink::create(&path).map(|sink| Output::File(sink, Timer::new(Instant::now())))
+                    }
+                    SpeakerChoice::None | SpeakerChoice::Default | SpeakerChoice::Device(_) => {
+                        Ok(Output::Off(Timer::new(Instant::now())))
+                    }
+                };
+                return self.settle(DeviceKind::Speaker, named, output.map(Change::Output));
+            }
+        };
+        self.speaker.chosen = chosen;
+        self.speaker.rest = None;
+        self.open(DeviceKind::Speaker, None);
+    }
+
+    /// Uses something that is no device.
+    fn settle(&mut self, kind: DeviceKind, named: String, change: Result<Change, AudioError>) {
+        match change {
+            Ok(change) => {
+                let silent = matches!(change, Change::Input(Input::Off) | Change::Output(Output::Off(_)));
+                self.hand_over(change);
+                if !silent {
+                    self.tell(MediaEvent::Opened { kind, device: named });
+                }
+            }
+            Err(error) => {
+                self.silence(kind);
+                let reason = error.to_string();
+                self.tell(MediaEvent::Lost { kind, device: named, reason, fallback: None });
+            }
+        }
+        self.slot(kind).stream = None;
+    }
+
+    /// Opens what was chosen, else the default, else goes on in silence. `lost`: the device that stopped, and why.
+    fn open(&mut self, kind: DeviceKind, lost: Option<(String, String)>) {
+        let slot = self.slot(kind);
+        let (named, label) = (slot.named(), slot.label());
+        let mut problem = None;
+        let first = if slot.resting() {
+            Err(AudioError::NoDevice("it stopped right after it was opened".into()))
+        } else {
+            self.start(kind, named.clone())
+        };
+        match first {
+            Ok(()) => {}
+            Err(AudioError::Refused(device)) => {
+                tracing::warn!(device, "access was refused");
+                self.silence(kind);
+                return self.tell(MediaEvent::Refused { kind });
+            }
+            Err(error) => {
+                problem = Some(error.to_string());
+                if named.is_none() || self.start(kind, None).is_err() {
+                    self.silence(kind);
+                }
+            }
+        }
+        let running = self.slot(kind).stream.as_ref().map(|stream| stream.name.clone());
+        let news = match (lost, problem) {
+            (None, None) => None,
+            // It stumbled, and goes on: nothing that a user should be told.
+            (Some((device, reason)), _) if running.as_ref() == Some(&device) => {
+                tracing::info!(device, reason, "the device stopped and was opened again");
+                None
+            }
+            (Some(lost), _) => Some(lost),
+            (None, Some(reason)) => Some((label, reason)),
+        };
+        if let Some((device, reason)) = news {
+            self.tell(MediaEvent::Lost { kind, device, reason, fallback: running.clone() });
+        }
+        if let Some(device) = running {
+            self.tell(MediaEvent::Opened { kind, device });
+        }
+    }
+
+    /// Opens a device (the default without a name) and puts it in the place of what runs.
+    fn start(&mut self, kind: DeviceKind, named: Option<String>) -> Result<(), AudioError> {
+        let (change, stream) = match kind {
+            DeviceKind::Speaker => {
+                let Opened { end: ring, resampler, hertz, stream } =
+                    devices::open_speaker(named, &self.stopping)?;
+                let cushion = Cushion::new(Instant::now());
+                (Change::Output(Output::Device { ring, resampler, hertz, cushion }), stream)
+            }
+            DeviceKind::Microphone | DeviceKind::Camera => {
+                let Opened { end: ring, resampler, stream, .. } =
+                    devices::open_microphone(named, &self.stopping)?;
+                (Change::Input(Input::Device { ring, resampler, waiting: Vec::new() }), stream)
+            }
+        };
+        tracing::info!(?kind, device = stream.name, id = stream.id, "opened");
+        self.hand_over(change);
+        let slot = self.slot(kind);
+        slot.opened = Instant::now();
+        slot.stream = Some(stream);
+        Ok(())
+    }
+
+    /// Looks whether the streams are alive.
+    fn watch(&mut self) {
+        for kind in [DeviceKind::Microphone, DeviceKind::Speaker] {
+            let Some(stream) = &self.slot(kind).stream else { continue };
+            if stream.health.failed() {
+                self.lose(kind, "it was disconnected, or the sound service stopped");
+            } else if stream.health.quiet() > QUIET_LIMIT {
+                self.lose(kind, "it stopped working; it may be disconnected");
+            }
+        }
+    }
+
+    fn lose(&mut self, kind: DeviceKind, reason: &str) {
+        let slot = self.slot(kind);
+        let short = slot.opened.elapsed() < SHORT_LIFE;
+        slot.rest = short.then(|| Instant::now() + REST);
+        let Some(stream) = slot.stream.take() else { return };
+        tracing::warn!(?kind, device = stream.name, reason, "lost");
+        let name = stream.name.clone();
+        self.silence(kind);
+        drop(stream);
+        self.open(kind, Some((name, reason.to_owned())));
+    }
+
+    /// Looks whether the devices that ought to run are there.
+    fn poll(&mut self) {
+        let kinds = [DeviceKind::Microphone, DeviceKind::Speaker];
+        if kinds.iter().all(|kind| self.slot(*kind).chosen == Chosen::NoDevice) {
+            return;
+        }
+        let Some(present) = devices::present(&self.stopping) else { return };
+        for kind in kinds {
+            let slot = self.slot(kind);
+            if slot.resting() {
+                continue;
+            }
+            slot.rest = None;
+            let running = slot.stream.as_ref().map(|stream| stream.id.clone());
+            let wanted = slot.wanted(&present).map(str::to_owned);
+            if running == wanted {
+                continue;
+            }
+            let gone = running.is_some_and(|id| present.all.iter().all(|known| known.id != id));
+            if gone {
+                self.lose(kind, "it was disconnected");
+            } else if let Some(id) = wanted {
+                self.switch(kind, id);
+            }
+        }
+    }
+
+    /// Goes over to a device that has come, or come back.
+    fn switch(&mut self, kind: DeviceKind, id: String) {
+        match self.start(kind, Some(id)) {
+            Ok(()) => {
+                let device = self.slot(kind).stream.as_ref().map(|stream| stream.name.clone());
+                self.tell(MediaEvent::Opened { kind, device: device.unwrap_or_default() });
+            }
+            Err(error) => {
+                tracing::debug!(?kind, %error, "a device that came could not be opened");
+                self.slot(kind).rest = Some(Instant::now() + REST);
+            }
+        }
+    }
+
+    /// Lets the worker go on by its own clock.
+    fn silence(&mut self, kind: DeviceKind) {
+        self.hand_over(match kind {
+            DeviceKind::Speaker => Change::Output(Output::Off(Timer::new(Instant::now()))),
+            DeviceKind::Microphone | DeviceKind::Camera => Change::Input(Input::Off),
+        });
+    }
+
+    fn hand_over(&self, change: Change) {
+        if self.changes.send(change).is_err() {
+            tracing::debug!("the session ended while a device was opened");
+        }
+    }
+
+    fn tell(&self, event: MediaEvent) {
+        if let Err(error) = self.events.try_send(event) {
+            tracing::warn!(%error, "the engine did not take the news of a device");
+        }
+    }
+
+    fn slot(&mut self, kind: DeviceKind) -> &mut Slot {
+        match kind {
+            DeviceKind::Speaker => &mut self.speaker,
+            DeviceKind::Microphone | DeviceKind::Camera => &mut self.microphone,
+        }
+    }
+}

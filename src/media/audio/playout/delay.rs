@@ -1,0 +1,143 @@
+//! How long to hold packets back: the delays of the past, as a histogram that forgets.
+//!
+//! Driven by the playout. The delay of a packet is measured against the fastest of the recent ones, so that neither
+//! the path's constant part nor the offset between both clocks matters, and their drift is followed.
+
+use std::time::Instant;
+
+/// Packets among which the fastest is sought: 2.5 s at 20 ms.
+const WINDOW: usize = 128;
+/// Width of a histogram bin, milliseconds.
+const BIN_MS: f64 = 5.0;
+/// Bins: delays up to 1 s; longer ones count as the last.
+const BINS: usize = 201;
+/// Share of packets that shall be in time.
+const QUANTILE: f64 = 0.97;
+/// Packets after which the past weighs 1/e: 4 s at 20 ms.
+const MEMORY: f64 = 200.0;
+/// What is assumed before packets tell, and for how many packets' worth it counts.
+const PRIOR_MS: f64 = 30.0;
+const PRIOR_WEIGHT: f64 = 4.0;
+/// Added to the quantile: the grain of the callers' clock.
+const MARGIN_MS: f64 = 5.0;
+/// Longest holding back, milliseconds. A conversation with more is no conversation; later packets are lost ones.
+const MAX_TARGET_MS: f64 = 500.0;
+
+/// The estimator.
+pub(super) struct DelayEstimator {
+    origin: Option<(Instant, i64)>,
+    /// Arrival minus timestamp of the last packets, milliseconds, as a ring.
+    transits: Vec<f64>,
+    oldest: usize,
+    fastest: f64,
+    histogram: [f64; BINS],
+    weight: f64,
+    target: f64,
+}
+
+impl DelayEstimator {
+    pub(super) fn new() -> Self {
+        let mut histogram = [0.0; BINS];
+        histogram[(PRIOR_MS / BIN_MS) as usize - 1] = 1.0;
+        let mut estimator = Self {
+            origin: None,
+            transits: Vec::with_capacity(WINDOW),
+            oldest: 0,
+            fastest: 0.0,
+            histogram,
+            weight: PRIOR_WEIGHT,
+            target: 0.0,
+        };
+        estimator.target = estimator.quantile();
+        estimator
+    }
+
+    /// Takes note of a packet: when it came and its timestamp in samples (48 kHz).
+    pub(super) fn observe(&mut self, arrived: Instant, timestamp: i64) {
+        let origin = *self.origin.get_or_insert((arrived, timestamp));
+        let transit = transit_ms(origin, arrived, timestamp);
+        if self.transits.len() < WINDOW {
+            self.transits.push(transit);
+        } else {
+            self.transits[self.oldest] = transit;
+            self.oldest = (self.oldest + 1) % WINDOW;
+        }
+        self.fastest = self.transits.iter().copied().fold(f64::INFINITY, f64::min);
+        let bin = ((transit - self.fastest) / BIN_MS) as usize;
+        self.weight = (self.weight + 1.0).min(MEMORY);
+        let share = 1.0 / self.weight;
+        for count in &mut self.histogram {
+            *count *= 1.0 - share;
+        }
+        self.histogram[bin.min(BINS - 1)] += share;
+        self.target = self.quantile();
+    }
+
+    /// How late sound of this timestamp is at this moment, milliseconds, against a packet on the fastest path.
+    /// Negative: not even a packet on the fastest path can be here.
+    pub(super) fn lateness_ms(&self, now: Instant, timestamp: i64) -> f64 {
+        self.origin.map_or(0.0, |origin| transit_ms(origin, now, timestamp) - self.fastest)
+    }
+
+    /// How long to hold sound back, milliseconds.
+    pub(super) fn target_ms(&self) -> f64 {
+        self.target
+    }
+
+    fn quantile(&self) -> f64 {
+        let mut sum = 0.0;
+        let bin = self.histogram.iter().position(|share| {
+            sum += share;
+            sum >= QUANTILE
+        });
+        ((bin.unwrap_or(BINS - 1) + 1) as f64 * BIN_MS + MARGIN_MS).min(MAX_TARGET_MS)
+    }
+}
+
+fn transit_ms(origin: (Instant, i64), at: Instant, timestamp: i64) -> f64 {
+    let elapsed = match at.checked_duration_since(origin.0) {
+        Some(after) => after.as_secs_f64(),
+        None => -origin.0.duration_since(at).as_secs_f64(),
+    };
+    (elapsed - (timestamp - origin.1) as f64 / f64::from(crate::media::audio::SAMPLE_RATE)) * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn feed(estimator: &mut DelayEstimator, from: i64, packets: i64, delay_ms: impl Fn(i64) -> f64) {
+        let start = estimator.origin.map_or_else(Instant::now, |origin| origin.0 - Duration::from_secs(1));
+        for n in from..from + packets {
+            let arrived = start + Duration::from_secs_f64(1.0 + n as f64 * 0.02 + delay_ms(n) / 1e3);
+            estimator.observe(arrived, n * 960);
+        }
+    }
+
+    #[test]
+    fn an_even_path_needs_no_more_than_the_grain() {
+        let mut estimator = DelayEstimator::new();
+        feed(&mut estimator, 0, 300, |_| 0.0);
+        assert_eq!(estimator.target_ms(), BIN_MS + MARGIN_MS);
+    }
+
+    #[test]
+    fn the_target_covers_the_jitter_and_forgets_it_again() {
+        let mut estimator = DelayEstimator::new();
+        feed(&mut estimator, 0, 500, |n| (n * 7 % 31) as f64);
+        assert!((30.0..45.0).contains(&estimator.target_ms()), "{}", estimator.target_ms());
+        feed(&mut estimator, 500, 1500, |_| 0.0);
+        assert_eq!(estimator.target_ms(), BIN_MS + MARGIN_MS);
+    }
+
+    #[test]
+    fn a_step_of_the_path_is_followed_and_then_counts_as_the_new_normal() {
+        let mut estimator = DelayEstimator::new();
+        feed(&mut estimator, 0, 500, |_| 0.0);
+        feed(&mut estimator, 500, 20, |_| 200.0);
+        assert!(estimator.target_ms() >= 200.0, "{}", estimator.target_ms());
+        feed(&mut estimator, 520, 2000, |_| 200.0);
+        assert_eq!(estimator.target_ms(), BIN_MS + MARGIN_MS);
+    }
+}

@@ -1,0 +1,250 @@
+//! Rings between a device's callback and the `audio` thread.
+//!
+//! The callback's ends do pushes, pops and atomics: they never lock, log, allocate or panic. They carry the device's
+//! own rate, mixed to mono.
+
+use cpal::{FromSample, Sample};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Sound that may wait in a ring: 1 s, far above what devices hand over at once. A full capture ring drops the
+/// newest, an empty playback ring gives silence; both are counted.
+const RING_SECONDS: usize = 1;
+
+/// What a callback leaves behind for the threads that watch it.
+pub(crate) struct Health {
+    since: Instant,
+    called_ms: AtomicU64,
+    largest: AtomicU32,
+    /// Frames dropped (capture) or missing (playback).
+    glitched: AtomicU64,
+    failed: AtomicBool,
+}
+
+impl Health {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            since: Instant::now(),
+            called_ms: AtomicU64::new(0),
+            largest: AtomicU32::new(0),
+            glitched: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    fn called(&self, frames: usize) {
+        self.called_ms.store(self.since.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.largest.fetch_max(frames as u32, Ordering::Relaxed);
+    }
+
+    /// How long the callback has not been called.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.since.elapsed().saturating_sub(Duration::from_millis(self.called_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Largest callback so far, frames.
+    pub(crate) fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed) as usize
+    }
+
+    /// Frames dropped or missing so far.
+    pub(crate) fn glitched(&self) -> u64 {
+        self.glitched.load(Ordering::Relaxed)
+    }
+
+    /// The device reported that it stopped for good.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether it has.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+}
+
+/// The capture callback's end.
+pub(crate) struct CaptureWriter {
+    ring: rtrb::Producer<f32>,
+    health: Arc<Health>,
+    channels: usize,
+}
+
+/// The `audio` thread's end of a capture ring.
+pub(crate) struct CaptureReader {
+    ring: rtrb::Consumer<f32>,
+    health: Arc<Health>,
+}
+
+/// The `audio` thread's end of a playback ring.
+pub(crate) struct PlaybackWriter {
+    ring: rtrb::Producer<f32>,
+    health: Arc<Health>,
+}
+
+/// The playback callback's end.
+pub(crate) struct PlaybackReader {
+    ring: rtrb::Consumer<f32>,
+    health: Arc<Health>,
+    channels: usize,
+    /// Silence before the first sound is no fault.
+    begun: bool,
+}
+
+/// A ring from a microphone of this rate and number of channels.
+pub(crate) fn capture(hertz: u32, channels: u16) -> (CaptureWriter, CaptureReader, Arc<Health>) {
+    let (producer, consumer) = rtrb::RingBuffer::new(hertz as usize * RING_SECONDS);
+    let health = Health::new();
+    let writer =
+        CaptureWriter { ring: producer, health: Arc::clone(&health), channels: usize::from(channels.max(1)) };
+    (writer, CaptureReader { ring: consumer, health: Arc::clone(&health) }, health)
+}
+
+/// A ring to a speaker of this rate and number of channels.
+pub(crate) fn playback(hertz: u32, channels: u16) -> (PlaybackWriter, PlaybackReader, Arc<Health>) {
+    let (producer, consumer) = rtrb::RingBuffer::new(hertz as usize * RING_SECONDS);
+    let health = Health::new();
+    let reader = PlaybackReader {
+        ring: consumer,
+        health: Arc::clone(&health),
+        channels: usize::from(channels.max(1)),
+        begun: false,
+    };
+    (PlaybackWriter { ring: producer, health: Arc::clone(&health) }, reader, health)
+}
+
+impl CaptureWriter {
+    /// Takes interleaved samples from the device.
+    pub(crate) fn push<T: Sample>(&mut self, interleaved: &[T])
+    where
+        f32: FromSample<T>,
+    {
+        let frames = interleaved.len() / self.channels;
+        self.health.called(frames);
+        let fits = frames.min(self.ring.slots());
+        if fits < frames {
+            self.health.glitched.fetch_add((frames - fits) as u64, Ordering::Relaxed);
+        }
+        if let Ok(chunk) = self.ring.write_chunk_uninit(fits) {
+            let scale = 1.0 / self.channels as f32;
+            chunk.fill_from_iter(
+                interleaved
+                    .chunks_exact(self.channels)
+                    .map(|frame| frame.iter().map(|s| f32::from_sample(*s)).sum::<f32>() * scale),
+            );
+        }
+    }
+}
+
+impl CaptureReader {
+    /// Appends all that is there.
+    pub(crate) fn pop_all(&mut self, out: &mut Vec<f32>) {
+        if let Ok(chunk) = self.ring.read_chunk(self.ring.slots()) {
+            let (head, tail) = chunk.as_slices();
+            out.extend_from_slice(head);
+            out.extend_from_slice(tail);
+            chunk.commit_all();
+        }
+    }
+
+    /// Frames dropped so far.
+    pub(crate) fn glitched(&self) -> u64 {
+        self.health.glitched()
+    }
+}
+
+impl PlaybackWriter {
+    /// Samples that wait.
+    pub(crate) fn fill(&self) -> usize {
+        self.ring.buffer().capacity() - self.ring.slots()
+    }
+
+    /// Appends samples; what does not fit is dropped and counted.
+    pub(crate) fn push(&mut self, samples: &[f32]) {
+        let (_, rest) = self.ring.push_partial_slice(samples);
+        if !rest.is_empty() {
+            self.health.glitched.fetch_add(rest.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Largest callback so far, frames.
+    pub(crate) fn largest(&self) -> usize {
+        self.health.largest()
+    }
+
+    /// Frames missing so far.
+    pub(crate) fn glitched(&self) -> u64 {
+        self.health.glitched()
+    }
+}
+
+impl PlaybackReader {
+    /// Fills interleaved samples for the device; what is missing stays silent.
+    pub(crate) fn pop<T: Sample + FromSample<f32>>(&mut self, interleaved: &mut [T]) {
+        let frames = interleaved.len() / self.channels;
+        self.health.called(frames);
+        let ready = frames.min(self.ring.slots());
+        let (sounding, silent) = interleaved.split_at_mut(ready * self.channels);
+        if let Ok(chunk) = self.ring.read_chunk(ready) {
+            let (head, tail) = chunk.as_slices();
+            for (frame, sample) in sounding.chunks_exact_mut(self.channels).zip(head.iter().chain(tail)) {
+                frame.fill(T::from_sample(sample.clamp(-1.0, 1.0)));
+            }
+            chunk.commit_all();
+        }
+        silent.fill(T::EQUILIBRIUM);
+        self.begun |= ready > 0;
+        if self.begun && ready < frames {
+            self.health.glitched.fetch_add((frames - ready) as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stereo_16_bit_is_mixed_down_and_comes_out_on_every_channel() {
+        let (mut from_device, mut reader, health) = capture(44_100, 2);
+        from_device.push(&[16_384i16, 0, -16_384, -16_384]);
+        let mut got = Vec::new();
+        reader.pop_all(&mut got);
+        assert_eq!(got, [0.25, -0.5]);
+        assert_eq!(health.largest(), 2);
+        let (mut writer, mut to_device, _) = playback(44_100, 3);
+        writer.push(&[0.5, -2.0]);
+        let mut out = [7i16; 9];
+        to_device.pop(&mut out);
+        assert_eq!(out, [16_384, 16_384, 16_384, -32_768, -32_768, -32_768, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_full_ring_drops_the_newest_and_an_empty_one_gives_silence_and_both_count() {
+        let (mut from_device, mut reader, health) = capture(100, 1);
+        from_device.push(&[0.1f32; 90]);
+        from_device.push(&[0.2f32; 30]);
+        assert_eq!(health.glitched(), 20);
+        let mut got = Vec::new();
+        reader.pop_all(&mut got);
+        assert_eq!(got.len(), 100);
+        assert_eq!(got[99], 0.2);
+        let (mut writer, mut to_device, health) = playback(100, 1);
+        let mut out = [1.0f32; 10];
+        to_device.pop(&mut out);
+        assert_eq!((out, health.glitched()), ([0.0; 10], 0), "nothing was promised yet");
+        writer.push(&[0.3; 4]);
+        assert_eq!(writer.fill(), 4);
+        to_device.pop(&mut out);
+        assert_eq!((out[3], out[4], health.glitched()), (0.3, 0.0, 6));
+    }
+
+    #[test]
+    fn unsigned_formats_rest_at_their_middle() {
+        let (_, mut to_device, _) = playback(100, 1);
+        let mut out = [0u8; 4];
+        to_device.pop(&mut out);
+        assert_eq!(out, [128; 4]);
+    }
+}
