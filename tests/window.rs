@@ -1,0 +1,187 @@
+//! The window, driven by accessible labels over hand-made snapshots: no engine, no network, no display.
+
+mod window_rig;
+
+use ahoy::engine::{Connection, Direction, Intent, Notice, Phase, Question, Severity, Snapshot};
+use egui_kittest::kittest::Queryable;
+use std::sync::Arc;
+use window_rig::{Rig, call_with, line, online};
+
+#[test]
+fn joining_signs_in_under_the_name_and_server_that_were_typed() {
+    let mut rig = Rig::new(Snapshot::default());
+    let name = rig.harness.get_by_label("Your name");
+    name.focus();
+    rig.clear_focused_field();
+    rig.harness.get_by_label("Your name").type_text("  ada ");
+    rig.run();
+    rig.harness.get_by_label("Server").focus();
+    rig.run();
+    rig.harness.get_by_label("Server").type_text("example.org:6503");
+    rig.run();
+    rig.click("Join");
+    assert_eq!(rig.sent(), [Intent::SignIn { name: "ada".into(), server: "example.org:6503".into() }]);
+}
+
+#[test]
+fn enter_in_a_sign_in_field_joins() {
+    let mut snapshot = Snapshot::default();
+    Arc::make_mut(&mut snapshot.settings).name = "grace".into();
+    let mut rig = Rig::new(snapshot);
+    rig.harness.get_by_label("Server").focus();
+    rig.run();
+    rig.key(eframe::egui::Key::Enter);
+    assert_eq!(rig.sent(), [Intent::SignIn { name: "grace".into(), server: String::new() }]);
+}
+
+#[test]
+fn while_connecting_nothing_can_be_joined_twice_but_it_can_be_cancelled() {
+    let connection = Connection::Connecting { server: "ws://example.org:6503".into() };
+    let mut rig = Rig::new(Snapshot { connection, ..Snapshot::default() });
+    assert!(rig.harness.query_by_label("Join").is_none());
+    rig.click("Cancel");
+    assert_eq!(rig.sent(), [Intent::SignOut]);
+}
+
+#[test]
+fn a_click_on_a_name_calls() {
+    let mut rig = Rig::new(online(&["ada", "bob"]));
+    rig.click("Call bob");
+    assert_eq!(rig.sent(), [Intent::Call { peer: "bob".into() }]);
+}
+
+#[test]
+fn a_click_on_ones_own_name_is_refused_kindly_and_sends_nothing() {
+    let mut rig = Rig::new(online(&["ada", "bob"]));
+    rig.click("ada (you)");
+    assert!(rig.harness.query_by_label_contains("talk to yourself").is_some());
+    rig.click("OK");
+    assert!(rig.harness.query_by_label_contains("talk to yourself").is_none());
+    assert_eq!(rig.sent(), []);
+}
+
+#[test]
+fn a_click_on_a_name_during_a_call_says_that_one_is_open() {
+    let mut snapshot = online(&["ada", "bob", "eve"]);
+    snapshot.call = Some(call_with("bob", Direction::Outgoing, Phase::Connected));
+    let mut rig = Rig::new(snapshot);
+    rig.click("Call eve");
+    assert!(rig.harness.query_by_label_contains("already have one open, with bob").is_some());
+    assert_eq!(rig.sent(), []);
+}
+
+#[test]
+fn hang_up_is_disabled_until_there_is_a_call() {
+    let mut rig = Rig::new(online(&["ada", "bob"]));
+    assert!(rig.is_disabled("Hang up"));
+    rig.click("Hang up");
+    assert_eq!(rig.sent(), []);
+    for (direction, phase) in [
+        (Direction::Outgoing, Phase::Ringing),
+        (Direction::Incoming, Phase::Connecting),
+        (Direction::Incoming, Phase::Connected),
+        (Direction::Outgoing, Phase::Reconnecting),
+    ] {
+        rig.show(|snapshot| snapshot.call = Some(call_with("bob", direction, phase)));
+        assert!(!rig.is_disabled("Hang up"), "{phase:?}");
+        rig.click("Hang up");
+        assert_eq!(rig.sent(), [Intent::HangUp], "{phase:?}");
+    }
+    rig.show(|snapshot| snapshot.call = None);
+    assert!(rig.is_disabled("Hang up"));
+}
+
+#[test]
+fn a_ringing_call_can_be_answered_in_two_ways_or_declined() {
+    for (label, intent) in [
+        ("Decline", Intent::Decline),
+        ("Answer without video", Intent::Answer { video: false }),
+        ("Answer", Intent::Answer { video: true }),
+    ] {
+        let mut snapshot = online(&["ada", "bob"]);
+        snapshot.call = Some(call_with("bob", Direction::Incoming, Phase::Ringing));
+        let mut rig = Rig::new(snapshot);
+        assert!(rig.harness.query_by_label("bob is calling.").is_some());
+        rig.click(label);
+        assert_eq!(rig.sent(), [intent]);
+    }
+}
+
+#[test]
+fn the_question_whether_to_only_watch_is_asked_and_answered() {
+    for (label, reply) in [("Join and only watch", true), ("Cancel", false)] {
+        let mut snapshot = online(&["ada", "bob"]);
+        snapshot.question = Some(Question::WatchOnly { peer: "bob".into() });
+        let mut rig = Rig::new(snapshot);
+        let words = "Unable to open your call because no camera and/or microphone were found.";
+        assert!(rig.harness.query_by_label(words).is_some());
+        rig.click(label);
+        assert_eq!(rig.sent(), [Intent::Reply(reply)]);
+    }
+}
+
+#[test]
+fn enter_sends_what_was_typed_to_everyone_and_empties_the_field() {
+    let mut rig = Rig::new(online(&["ada", "bob"]));
+    rig.type_message("hello there");
+    rig.key(eframe::egui::Key::Enter);
+    assert_eq!(rig.sent(), [Intent::Message { text: "hello there".into(), to: None }]);
+    rig.key(eframe::egui::Key::Enter);
+    assert_eq!(rig.sent(), []);
+}
+
+#[test]
+fn a_private_message_goes_to_one_user_until_the_address_is_taken_away() {
+    let mut rig = Rig::new(online(&["ada", "bob"]));
+    rig.harness.get_by_label("Call bob").hover();
+    rig.run();
+    rig.click("Message bob privately");
+    rig.type_message("psst");
+    rig.click("Send");
+    assert_eq!(rig.sent(), [Intent::Message { text: "psst".into(), to: Some("bob".into()) }]);
+    rig.click("Write to everyone");
+    rig.type_message("hi all");
+    rig.click("Send");
+    assert_eq!(rig.sent(), [Intent::Message { text: "hi all".into(), to: None }]);
+}
+
+#[test]
+fn the_chat_marks_what_was_said_privately() {
+    let mut snapshot = online(&["ada", "bob"]);
+    snapshot.chat = Arc::new(vec![line("bob", Some("ada"), "secret"), line("ada", Some("bob"), "also")]);
+    let rig = Rig::new(snapshot);
+    assert!(rig.harness.query_by_label("privately").is_some());
+    assert!(rig.harness.query_by_label("privately to bob").is_some());
+}
+
+#[test]
+fn notices_are_dismissed_by_a_click_and_information_leaves_by_itself() {
+    let mut snapshot = online(&["ada"]);
+    snapshot.notices = Arc::new(vec![Notice { number: 7, severity: Severity::Error, text: "broken".into() }]);
+    let mut rig = Rig::new(snapshot);
+    rig.pass_time(60.0);
+    assert_eq!(rig.sent(), []);
+    rig.click("Dismiss");
+    assert_eq!(rig.sent(), [Intent::DismissNotice(7)]);
+    rig.show(|snapshot| {
+        let notice = Notice { number: 8, severity: Severity::Info, text: "good to know".into() };
+        snapshot.notices = Arc::new(vec![notice]);
+    });
+    assert!(rig.harness.query_by_label("good to know").is_some());
+    rig.pass_time(4.0);
+    assert_eq!(rig.sent(), []);
+    rig.pass_time(3.0);
+    assert_eq!(rig.sent(), [Intent::DismissNotice(8)]);
+    assert!(rig.harness.query_by_label("good to know").is_none());
+}
+
+#[test]
+fn a_click_that_finds_the_engine_busy_is_sent_as_soon_as_there_is_room() {
+    let mut rig = Rig::new(online(&["ada", "bob"]));
+    rig.fill_engine();
+    rig.click("Call bob");
+    rig.drain_filling();
+    assert_eq!(rig.sent(), []);
+    rig.run();
+    assert_eq!(rig.sent(), [Intent::Call { peer: "bob".into() }]);
+}
