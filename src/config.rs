@@ -106,6 +106,21 @@ pub struct Settings {
     pub accept: AcceptPolicy,
 }
 
+impl Settings {
+    /// Takes over from `after` whatever differs from `before`: what the user changed, and nothing that the command
+    /// line laid over the settings for this run.
+    pub fn take_changes(&mut self, before: &Self, after: &Self) {
+        macro_rules! take {
+            ($($field:ident),*) => {$(
+                if before.$field != after.$field {
+                    self.$field.clone_from(&after.$field);
+                }
+            )*};
+        }
+        take!(name, server, camera, microphone, speaker, ice_servers, relay_only, accept);
+    }
+}
+
 impl fmt::Display for CameraChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,15 +1,67 @@
 //! Ahoy: a native desktop video-call application.
+//!
+//! It is the system of MDN's article "Signaling and video calling", built natively: it speaks the article's JSON
+//! protocol, so it also calls, and is called by, a plain browser page written after that article.
+//!
+//! # What happens in a call
+//!
+//! ```text
+//! camera ─▶ Latest<Frame> ─▶ encoder ─▶ packetize, pace ─▶ RTP ─▶ reorder, repair ─▶ decoder ─▶ Latest<Frame> ─▶ window
+//! mic ─▶ ring ─▶ Opus ───────────────────────────────────▶ RTP ─▶ playout (FEC, PLC, stretch) ─▶ ring ─▶ speaker
+//! click ─▶ Intent ─▶ engine ─▶ Call (state machine) ─▶ Action ─▶ signaling, peer connection, media
+//! ```
+//!
+//! # Rooms, in reading order
+//!
+//! | Module | What it holds | What it never does |
+//! |---|---|---|
+//! | [`protocol`] | the wire messages | I/O |
+//! | [`call`] | the state machine of one call | I/O, clocks |
+//! | [`engine`] | the one owner of the call and of all that it opened; `Intent` in, `Snapshot` out | wait |
+//! | [`signaling`] | the WebSocket client and the server | know what a call is |
+//! | [`peer`] | the adapter to the `webrtc` crate: packets, bandwidth, statistics | know what a picture is |
+//! | [`media`] | devices, codecs, reassembly, playout | know what a network is |
+//! | [`ui`] | draws a `Snapshot`, returns `Intent`s | reach past [`engine`] |
+//! | [`agent`] | the same engine, driven by JSON lines | |
+//!
+//! # Threads
+//!
+//! | Thread | Work |
+//! |---|---|
+//! | main | the window: draws, never blocks and never converts a pixel |
+//! | `ahoy-io` (2) | tokio: engine, signaling, peer connection, pacer |
+//! | `media-desk` | opens, switches and closes devices, one after the other |
+//! | `camera` | captures (or draws the test pattern, or reads the file) |
+//! | `video-encoder`, `video-receiver` | H.264 |
+//! | `audio`, and the sound library's own | Opus, playout; the callbacks only move samples through rings |
+//! | `rgba` (2, window only) | converts pictures for the screen |
+//!
+//! Wherever a picture waits for a slower stage it waits in a [`media::video::latest::Latest`], one frame and never a
+//! queue: a slow reader sees fewer frames, never later ones. Every other line between two threads is bounded, and
+//! its constant says what happens when it is full.
+//!
+//! # Where the code went another way than first designed
+//!
+//! * Devices are opened and closed by a thread of their own (`media-desk`) instead of by the engine: opening a
+//!   camera blocks, and one queue for opening and closing makes "close the old, then open the new" true by itself.
 
+#[cfg(feature = "desktop")]
+pub mod agent;
 #[cfg(feature = "desktop")]
 pub mod call;
 #[cfg(feature = "desktop")]
+pub mod cli;
+#[cfg(feature = "desktop")]
 pub mod config;
+#[cfg(feature = "desktop")]
+pub mod devices;
 #[cfg(feature = "desktop")]
 pub mod engine;
 #[cfg(feature = "desktop")]
 pub mod media;
 #[cfg(feature = "desktop")]
 pub mod peer;
+pub mod process;
 pub mod protocol;
 pub mod signaling;
 #[cfg(feature = "desktop")]

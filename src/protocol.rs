@@ -3,14 +3,37 @@
 //! Used by the client (`signaling::client`) and the server (`signaling::server`). Sans-IO: text in, text out.
 //! The message set is the one of MDN's article "Signaling and video calling"; Ahoy's extensions are optional
 //! fields and new types, which a peer written after the article ignores.
+//!
+//! [`Envelope`] is how the server sees a message: a JSON object kept whole, with typed access to the few fields
+//! that routing needs. [`decode`] and the `encode_*` functions are how a participant sees it.
+
+mod envelope;
+mod name;
+mod participant;
+#[cfg(test)]
+mod tests;
+
+pub use envelope::{Envelope, EnvelopeError, kind};
+pub use name::{FALLBACK_NAME, clean_name, numbered_name};
+pub use participant::{DecodeError, Incoming, decode, encode_message, encode_signal, encode_username};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 /// WebSocket subprotocol that the article's client asks for.
 pub const SUBPROTOCOL: &str = "json";
 /// Default TCP port of the signaling server.
 pub const DEFAULT_PORT: u16 = 6503;
+/// Longest message that the server takes, bytes of JSON text. A session description with every codec and
+/// candidate of a browser is below 20 KiB. A longer message closes the connection with 1009 (RFC 6455 section 7.4.1).
+pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+/// Longest chat text that our client sends, bytes: escaped and wrapped it still fits [`MAX_MESSAGE_BYTES`].
+pub const MAX_TEXT_BYTES: usize = 32 * 1024;
+/// Longest name, in characters (Unicode scalar values). A longer wish is shortened.
+pub const MAX_NAME_CHARS: usize = 64;
+/// Feature announced in `username`: presence comes as `user-joined` and `user-left` after one whole list.
+pub const FEATURE_PRESENCE: &str = "presence";
+/// Feature announced in `username`: what cannot be delivered is answered with `undeliverable`.
+pub const FEATURE_UNDELIVERABLE: &str = "undeliverable";
 
 /// `RTCSessionDescription` of the W3C WebRTC API as it travels in `sdp`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +113,3 @@ pub enum HangUpReason {
     /// The sender could not set up or keep the media.
     Failed,
 }
-
-/// A JSON object of a type that this program does not know, kept whole.
-pub type Unknown = Map<String, Value>;

@@ -1,4 +1,28 @@
 //! `Call`: the sans-IO state machine of one call. Events in, actions out, time as a parameter.
+//!
+//! Driven by the engine, which feeds it what users, signaling and the peer connection say, and carries out its
+//! actions in order. It never does I/O, never reads a clock and never looks at media.
+//!
+//! Reading order: [`State`] and the diagram at [`Call`]; `machine` (the table of every state and event);
+//! `transitions` (what each entry of the table does); `negotiation` (offers and answers inside the call);
+//! `candidates` (which candidate has to wait for which description).
+//!
+//! What is left to the engine: telling its calls apart by [`CallId`] and peer, refusing other callers as busy,
+//! handing an offer from the very peer that is being dialed to the call instead of ringing a second time, dropping
+//! offers older than [`OFFER_LIFETIME`], and answering an answer that belongs to no call with a hang-up.
+
+mod candidates;
+mod limits;
+mod machine;
+mod negotiation;
+mod state;
+#[cfg(test)]
+mod tests;
+mod transitions;
+
+pub use limits::*;
+pub use machine::Call;
+pub use state::{Direction, EndReason, State};
 
 use crate::protocol::{IceCandidate, SessionDescription, Signal};
 

@@ -56,6 +56,8 @@ pub enum Intent {
     Reply(bool),
     /// Forget the notice of this number.
     DismissNotice(u64),
+    /// Forget how the last call ended.
+    DismissEnded,
     /// End everything in order; the engine's last snapshot has `finished` set.
     Quit,
 }

@@ -1,14 +1,30 @@
 //! The engine: the one owner of the call and of all that a call opened. `Intent` in, `Snapshot` out.
 
+mod active_call;
+mod board;
+mod core;
+mod figures;
 mod handle;
+mod hosting;
 mod intent;
+mod media_desk;
+mod options;
+pub mod settings_file;
 mod snapshot;
 mod stats;
+mod verification;
+mod wishes;
 
+pub use crate::call::Direction;
 pub use crate::config::{AcceptPolicy, CameraChoice, IceServer, MicrophoneChoice, Settings, SpeakerChoice};
 pub use crate::media::device::{Device, Devices};
 pub use crate::media::video::rgba::RgbaImage;
+pub use core::start;
 pub use handle::{EngineHandle, EnginePort, INTENT_CAPACITY};
+pub use hosting::ECHO_NAME;
 pub use intent::Intent;
+pub use media_desk::list_devices;
+pub use options::{DEFAULT_MAX_BITS_PER_SECOND, EngineOptions};
 pub use snapshot::*;
 pub use stats::*;
+pub use wishes::NOTHING_TO_CALL_WITH;

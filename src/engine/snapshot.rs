@@ -1,8 +1,10 @@
 //! What the engine shows: one immutable picture of everything that a window or the agent may draw.
 
+use crate::call::Direction;
 use crate::config::Settings;
 use crate::engine::stats::CallStats;
 use crate::media::device::Devices;
+use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
 use crate::media::video::rgba::RgbaImage;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ pub struct Snapshot {
     pub chat: Arc<Vec<ChatLine>>,
     /// The call in progress or ringing.
     pub call: Option<CallView>,
-    /// How the last call ended, until the next begins.
+    /// How the last call ended, until the next one ends or it is dismissed.
     pub ended: Option<EndedCall>,
     /// A question that waits for an [`Intent::Reply`](super::Intent::Reply).
     pub question: Option<Question>,
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub notices: Arc<Vec<Notice>>,
     /// What can be chosen.
     pub devices: Arc<Devices>,
+    /// The devices have been looked for at least once.
+    pub devices_listed: bool,
     /// The settings in force.
     pub settings: Arc<Settings>,
     /// The engine has ended.
@@ -77,6 +81,8 @@ pub struct Hosting {
 /// One line of the chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatLine {
+    /// Grows by one from line to line.
+    pub number: u64,
     /// Who said it; empty for the program's own remarks (somebody came, somebody left).
     pub from: String,
     /// `Some` if it was said to one user alone.
@@ -85,15 +91,6 @@ pub struct ChatLine {
     pub text: String,
     /// When.
     pub at: SystemTime,
-}
-
-/// Whose idea the call was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The other side called.
-    Incoming,
-    /// We called.
-    Outgoing,
 }
 
 /// How far the call is.
@@ -112,6 +109,8 @@ pub enum Phase {
 /// The call in progress.
 #[derive(Clone)]
 pub struct CallView {
+    /// Tells this call from the others of this run.
+    pub number: u64,
     /// Who it is with.
     pub peer: String,
     /// Whose idea it was.
@@ -132,10 +131,14 @@ pub struct CallView {
     pub remote_microphone_muted: bool,
     /// The other side says that its camera is off, or sends no picture.
     pub remote_camera_muted: bool,
-    /// The other side's picture.
+    /// The other side's picture, as the window draws it.
     pub remote_picture: Picture,
-    /// Our own picture.
+    /// Our own picture, as the window draws it.
     pub local_picture: Picture,
+    /// The other side's frames as they were decoded.
+    pub remote_frames: Latest<Arc<Frame>>,
+    /// Our own frames as they were captured.
+    pub local_frames: Latest<Arc<Frame>>,
     /// Figures, renewed once per statistics interval.
     pub stats: Arc<CallStats>,
 }
@@ -150,8 +153,12 @@ pub struct Picture {
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedCall {
+    /// Which call it was: [`CallView::number`].
+    pub number: u64,
     /// Who it was with.
     pub peer: String,
+    /// Whose idea it was.
+    pub direction: Direction,
     /// Why, as a sentence to show.
     pub reason: String,
     /// How long media flowed, if it did.

@@ -3,6 +3,21 @@
 //! The engine sends [`Command`]s, which one task carries out in order; completions come back as [`PeerEvent`]s.
 //! Media packets cross [`crate::media::ports`]. Nothing of `webrtc` or `rtc` leaves this module.
 
+mod build;
+mod chain;
+mod codecs;
+mod connection;
+mod h264;
+mod handler;
+mod pacer;
+mod sdp;
+mod send;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use task::{Peer, PeerError, PeerTag};
+
 use crate::call::Connectivity;
 use crate::config::IceServer;
 use crate::media::ports::{EncodedAudio, EncodedFrame, Feedback, ReceivedPacket, SendControl, VideoCodec};

@@ -1,5 +1,6 @@
 //! Signaling: how participants find each other and exchange descriptions. `client` joins, `server` serves.
 
-#[cfg(feature = "desktop")]
+pub mod address;
+pub mod backoff;
 pub mod client;
 pub mod server;

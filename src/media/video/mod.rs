@@ -1,5 +1,27 @@
 //! Pictures: sources, codec, reassembly.
+//!
+//! [`capture`] publishes the chosen source's pictures into a [`latest::Latest`]; [`encoder`] takes the newest from it
+//! and hands access units to the transport. [`receiver`] turns packets back into pictures, [`rgba`] makes them
+//! drawable. Each runs on one named thread of its own; dropping it ends the thread.
 
+pub mod capture;
+pub mod counter;
+pub mod encoder;
 pub mod frame;
+pub mod h264;
 pub mod latest;
+pub mod receiver;
 pub mod rgba;
+pub mod stats;
+pub mod worker;
+
+mod cadence;
+mod depacketizer;
+mod ladder;
+mod pattern;
+mod pool;
+mod reassembly;
+mod scale;
+
+#[cfg(test)]
+mod loopback;

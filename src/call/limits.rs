@@ -1,0 +1,41 @@
+//! The clocks and bounds of a call. One place, so that they can be weighed against each other.
+
+use std::time::Duration;
+
+/// How long a call rings, at either end, before it counts as unanswered.
+pub const RING: Duration = Duration::from_secs(45);
+/// From acceptance by both sides to the first connected moment.
+pub const SETUP: Duration = Duration::from_secs(20);
+/// How long a broken path may take to come back. RFC 7675 section 5.1 lets consent expire after 30 s.
+pub const GRACE: Duration = Duration::from_secs(30);
+/// The same against a stock page: it closes for good on ICE `disconnected`, so little is left to wait for.
+pub const STOCK_GRACE: Duration = Duration::from_secs(10);
+/// Between two ICE restarts while the path is broken.
+pub const RESTART_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the side that does not restart first waits for the other's restart before it tries its own.
+pub const RESTART_PATIENCE: Duration = Duration::from_secs(3);
+/// A wish to renegotiate is carried out when the signaling has been stable, and no new wish came, for this long:
+/// wishes merge, and those that an answer just fulfilled do not become offers of their own.
+pub const SETTLE: Duration = Duration::from_millis(100);
+/// The same while the other side has not shown that it speaks Ahoy's extensions. A stock page re-offers right after
+/// its first answer and cannot survive two offers that cross, so ours gives way.
+pub const STOCK_SETTLE: Duration = Duration::from_millis(500);
+/// An offer inside the call that was not answered for this long is taken back, so that others can follow.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// A stock page's offer that crossed ours is held for this long. If the answer to ours comes meanwhile, the page's
+/// offer merely overtook it; if not, the page has rolled back and will never answer.
+pub const GLARE_HOLD: Duration = Duration::from_millis(400);
+/// Between the hang-up that resets a stuck stock page and our fresh offer.
+pub const REDIAL_PAUSE: Duration = Duration::from_millis(500);
+/// Fresh offers made to a stuck stock page before the call is given up.
+pub const MAX_REDIALS: u32 = 2;
+/// Age from which the engine drops an offer that was held up on its way (by the server's date, where it has one):
+/// its sender has stopped ringing. It is the engine's check, for only the engine sees dates; within a call an
+/// offer never waits longer than [`RING`].
+pub const OFFER_LIFETIME: Duration = Duration::from_secs(60);
+/// Remote candidates that wait for their description; likewise local ones that wait for ours to be sent. When full
+/// the newest is dropped and noted: the first ones found are the likeliest to work.
+pub const PENDING_CANDIDATES: usize = 64;
+/// ICE generations remembered as dead, so that their late candidates are known for what they are. When full the
+/// oldest is forgotten.
+pub const RETIRED_FRAGMENTS: usize = 16;

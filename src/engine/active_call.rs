@@ -1,0 +1,437 @@
+//! One call and everything that it opened: the state machine, the peer connection, the ports to the media.
+//!
+//! The engine hands events in; the actions that `Call` answers with are carried out here. Nothing here waits: the
+//! peer connection and the media desk work on their own and report back.
+
+use super::figures::Meter;
+use super::media_desk::{DeskOrder, MediaDesk, MediaFigures, MediaPorts, OpenOrder};
+use super::{CallStats, CallView, EngineOptions, Phase, Picture, verification};
+use crate::call::{Action, Call, CallId, Direction, EndReason, Event, State};
+use crate::config::{CameraChoice, MicrophoneChoice, Settings};
+use crate::media::event::{DeviceKind, MEDIA_EVENT_CAPACITY, MediaEvent};
+use crate::media::ports::{
+    AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, FEEDBACK_CAPACITY, SendControl, VIDEO_RECEIVE_CAPACITY,
+    VIDEO_SEND_CAPACITY, VideoCodec,
+};
+use crate::media::video::frame::Frame;
+use crate::media::video::latest::Latest;
+use crate::peer::{Command, Peer, PeerConfig, PeerEvent, PeerPorts, PeerTag};
+use crate::protocol::Signal;
+use crate::signaling::client::SignalingClient;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// What the encoder aims at before the first estimate, bits per second: a picture that is sharp at once on any
+/// broadband link, and low enough not to drown a mobile one before the estimate has come down.
+const START_BITS_PER_SECOND: u32 = 1_000_000;
+
+/// What an active call borrows from the engine to act.
+pub(super) struct Context<'a> {
+    pub(super) signaling: Option<&'a SignalingClient>,
+    pub(super) desk: &'a MediaDesk,
+    pub(super) settings: &'a Settings,
+    pub(super) options: &'a EngineOptions,
+    pub(super) peer_events: &'a mpsc::Sender<(PeerTag, PeerEvent)>,
+}
+
+/// The call in progress.
+pub(super) struct ActiveCall {
+    call: Call,
+    generation: u32,
+    peer: Option<Peer>,
+    /// The media's ends of the ports, until the media is opened.
+    media_ports: Option<MediaPorts>,
+    media_open: bool,
+    media_sender: mpsc::Sender<MediaEvent>,
+    /// Events of the call's devices.
+    pub(super) media_events: mpsc::Receiver<MediaEvent>,
+    control: Arc<SendControl>,
+    local: Latest<Arc<Frame>>,
+    remote: Latest<Arc<Frame>>,
+    local_picture: Picture,
+    remote_picture: Picture,
+    microphone_muted: bool,
+    camera_muted: bool,
+    /// Sources that are open, or being opened.
+    has_camera: bool,
+    has_microphone: bool,
+    remote_audio: bool,
+    remote_video: bool,
+    codec: Option<VideoCodec>,
+    verification: Option<String>,
+    meter: Meter,
+    stats: Arc<CallStats>,
+}
+
+impl ActiveCall {
+    /// A call that has just begun.
+    pub(super) fn new(call: Call, now: Instant) -> Self {
+        let (media_sender, media_events) = mpsc::channel(MEDIA_EVENT_CAPACITY);
+        Self {
+            call,
+            generation: 0,
+            peer: None,
+            media_ports: None,
+            media_open: false,
+            media_sender,
+            media_events,
+            control: Arc::new(SendControl::new(START_BITS_PER_SECOND)),
+            local: Latest::new(),
+            remote: Latest::new(),
+            local_picture: Picture::default(),
+            remote_picture: Picture::default(),
+            microphone_muted: false,
+            camera_muted: false,
+            has_camera: true,
+            has_microphone: true,
+            remote_audio: true,
+            remote_video: true,
+            codec: None,
+            verification: None,
+            meter: Meter::new(now),
+            stats: Arc::default(),
+        }
+    }
+
+    /// Who it is with.
+    pub(super) fn peer_name(&self) -> &str {
+        self.call.peer()
+    }
+
+    /// Which one it is.
+    pub(super) fn id(&self) -> CallId {
+        self.call.id()
+    }
+
+    /// Whose idea it was.
+    pub(super) fn direction(&self) -> Direction {
+        self.call.direction()
+    }
+
+    /// When the call wants to be woken.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.call.poll_timeout()
+    }
+
+    /// Why it ended, if it did.
+    pub(super) fn ended(&self) -> Option<(EndReason, Option<Duration>)> {
+        match self.call.state() {
+            State::Ended(reason) => Some((reason.clone(), self.call.connected_at().map(|at| at.elapsed()))),
+            State::Dialing | State::Ringing | State::Connecting | State::Connected | State::Reconnecting => {
+                None
+            }
+        }
+    }
+
+    /// Something happened to the call.
+    pub(super) fn handle(&mut self, event: Event, context: &Context<'_>, now: Instant) {
+        match &event {
+            Event::Signal(Signal::MediaState { audio, video }) => {
+                (self.remote_audio, self.remote_video) = (*audio, *video);
+            }
+            Event::Answer { video } => self.camera_muted = !video,
+            _ => {}
+        }
+        let was = self.phase();
+        self.call.handle_event(event, now);
+        self.act(context, now);
+        if was != Phase::Connected && self.phase() == Phase::Connected {
+            self.tell_media_state(context);
+        }
+    }
+
+    /// Time passed.
+    pub(super) fn handle_timeout(&mut self, context: &Context<'_>, now: Instant) {
+        self.call.handle_timeout(now);
+        self.act(context, now);
+    }
+
+    /// The peer connection reported something; strangers (of a replaced connection) are discarded.
+    pub(super) fn handle_peer(
+        &mut self,
+        tag: PeerTag,
+        event: PeerEvent,
+        context: &Context<'_>,
+        now: Instant,
+    ) {
+        if tag != self.tag() {
+            return;
+        }
+        let event = match event {
+            PeerEvent::OfferCreated(offer) => Event::OfferCreated(offer),
+            PeerEvent::AnswerCreated(answer) => Event::AnswerCreated(answer),
+            PeerEvent::OfferApplied => Event::OfferApplied,
+            PeerEvent::AnswerApplied => Event::AnswerApplied,
+            PeerEvent::RolledBack => Event::RolledBack,
+            PeerEvent::OperationFailed { reason } => Event::OperationFailed { reason },
+            PeerEvent::CandidateGathered(candidate) => Event::CandidateGathered(candidate),
+            PeerEvent::Connectivity(connectivity) => Event::Connectivity(connectivity),
+            PeerEvent::RemoteTracks { audio, video } => Event::RemoteTracks { audio, video },
+            PeerEvent::VideoCodec(codec) => {
+                self.codec = Some(codec);
+                return;
+            }
+            PeerEvent::Verified(digest) => {
+                self.verification = Some(verification::words(&digest));
+                return;
+            }
+        };
+        self.handle(event, context, now);
+    }
+
+    /// Turns the microphone off or on.
+    pub(super) fn mute_microphone(&mut self, muted: bool, context: &Context<'_>) {
+        self.microphone_muted = muted;
+        if self.media_open {
+            self.order(DeskOrder::Mute(self.id(), muted), context);
+        }
+        self.tell_media_state(context);
+    }
+
+    /// Turns the camera off or on; off means that the device is let go.
+    pub(super) fn mute_camera(&mut self, muted: bool, context: &Context<'_>) {
+        self.camera_muted = muted;
+        self.reopen_camera(context);
+        self.tell_media_state(context);
+    }
+
+    /// Takes up the devices that the settings name now.
+    pub(super) fn reopen_camera(&mut self, context: &Context<'_>) {
+        if self.media_open {
+            self.order(DeskOrder::Camera(self.id(), self.camera(context)), context);
+        }
+    }
+
+    /// The same for the microphone.
+    pub(super) fn reopen_microphone(&mut self, context: &Context<'_>) {
+        if self.media_open {
+            self.order(DeskOrder::Microphone(self.id(), context.settings.microphone.clone()), context);
+        }
+    }
+
+    /// The same for the speaker.
+    pub(super) fn reopen_speaker(&mut self, context: &Context<'_>) {
+        if self.media_open {
+            self.order(DeskOrder::Speaker(self.id(), context.settings.speaker.clone()), context);
+        }
+    }
+
+    /// A device was opened (or replaced by another), or is gone.
+    pub(super) fn device_changed(&mut self, kind: DeviceKind, present: bool, context: &Context<'_>) {
+        match kind {
+            DeviceKind::Camera => self.has_camera = present,
+            DeviceKind::Microphone => self.has_microphone = present,
+            DeviceKind::Speaker => return,
+        }
+        self.tell_media_state(context);
+    }
+
+    /// Asks for new figures.
+    pub(super) fn ask_figures(&self, context: &Context<'_>) {
+        if self.media_open {
+            // A desk that is busy opening a device answers the next time.
+            context.desk.order(DeskOrder::Report(self.id()));
+        }
+    }
+
+    /// The figures that were asked for.
+    pub(super) fn handle_figures(&mut self, figures: &MediaFigures, now: Instant) {
+        let Some(peer) = &self.peer else { return };
+        let mut stats = self.meter.measure(&peer.stats(), figures, now);
+        stats.verification.clone_from(&self.verification);
+        stats.video_sent.codec = self.codec.map(codec_name);
+        stats.video_received.codec =
+            (stats.video_received.frames > 0).then_some(self.codec.map(codec_name)).flatten();
+        self.stats = Arc::new(stats);
+    }
+
+    /// What the window draws.
+    pub(super) fn view(&self, settings: &Settings) -> CallView {
+        CallView {
+            number: self.call.id().0,
+            peer: self.call.peer().to_owned(),
+            direction: self.call.direction(),
+            phase: self.phase(),
+            connected_at: self.call.connected_at(),
+            microphone_muted: self.microphone_muted,
+            camera_muted: self.camera_muted,
+            has_camera: self.has_camera && settings.camera != CameraChoice::None,
+            has_microphone: self.has_microphone && settings.microphone != MicrophoneChoice::None,
+            remote_microphone_muted: !self.remote_audio,
+            remote_camera_muted: !self.remote_video,
+            remote_picture: self.remote_picture.clone(),
+            local_picture: self.local_picture.clone(),
+            remote_frames: self.remote.clone(),
+            local_frames: self.local.clone(),
+            stats: Arc::clone(&self.stats),
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        match self.call.state() {
+            State::Dialing | State::Ringing => Phase::Ringing,
+            State::Connecting => Phase::Connecting,
+            State::Connected => Phase::Connected,
+            State::Reconnecting | State::Ended(_) => Phase::Reconnecting,
+        }
+    }
+
+    fn tag(&self) -> PeerTag {
+        PeerTag { call: self.call.id(), generation: self.generation }
+    }
+
+    /// The camera to open now; `None` while it is off.
+    fn camera(&self, context: &Context<'_>) -> Option<CameraChoice> {
+        (!self.camera_muted && context.settings.camera != CameraChoice::None)
+            .then(|| context.settings.camera.clone())
+    }
+
+    fn act(&mut self, context: &Context<'_>, now: Instant) {
+        while let Some(action) = self.call.poll_action() {
+            match action {
+                Action::Send(signal) => self.send(&signal, context),
+                Action::OpenPeer => self.open_peer(context),
+                Action::ReplacePeer => {
+                    self.close_peer();
+                    self.generation += 1;
+                    self.open_peer(context);
+                    if self.media_open {
+                        self.open_media(context);
+                    }
+                }
+                Action::OpenMedia { video } => {
+                    self.camera_muted = !video;
+                    self.open_media(context);
+                }
+                Action::CreateOffer { ice_restart } => {
+                    self.command(Command::CreateOffer { ice_restart }, now)
+                }
+                Action::ApplyOffer(offer) => self.command(Command::ApplyOffer(offer), now),
+                Action::CreateAnswer => self.command(Command::CreateAnswer, now),
+                Action::ApplyAnswer(answer) => self.command(Command::ApplyAnswer(answer), now),
+                Action::Rollback => self.command(Command::Rollback, now),
+                Action::AddCandidate(candidate) => self.command(Command::AddCandidate(candidate), now),
+                Action::StartSending => {
+                    self.control.want_keyframe();
+                    self.control.set_sending(true);
+                }
+                Action::Release => self.release(context),
+            }
+        }
+    }
+
+    fn send(&self, signal: &Signal, context: &Context<'_>) {
+        let Some(signaling) = context.signaling else { return };
+        if let Err(error) = signaling.send_signal(self.call.peer(), signal) {
+            // The call's own clocks end it if this mattered.
+            tracing::warn!(%error, "a signal was not sent");
+        }
+    }
+
+    fn tell_media_state(&self, context: &Context<'_>) {
+        if self.phase() != Phase::Connected {
+            return;
+        }
+        let camera = self.has_camera && self.camera(context).is_some();
+        let microphone = self.has_microphone
+            && !self.microphone_muted
+            && context.settings.microphone != MicrophoneChoice::None;
+        self.send(&Signal::MediaState { audio: microphone, video: camera }, context);
+    }
+
+    fn open_peer(&mut self, context: &Context<'_>) {
+        let (video_sender, video_out) = mpsc::channel(VIDEO_SEND_CAPACITY);
+        let (audio_sender, audio_out) = mpsc::channel(AUDIO_SEND_CAPACITY);
+        let (video_in, video_packets) = sync_channel(VIDEO_RECEIVE_CAPACITY);
+        let (audio_in, audio_packets) = sync_channel(AUDIO_RECEIVE_CAPACITY);
+        let (feedback_sender, feedback) = mpsc::channel(FEEDBACK_CAPACITY);
+        self.control =
+            Arc::new(SendControl::new(START_BITS_PER_SECOND.min(context.options.max_bits_per_second)));
+        self.media_ports = Some(MediaPorts {
+            video_out: video_sender,
+            audio_out: audio_sender,
+            video_in: video_packets,
+            audio_in: audio_packets,
+            feedback: feedback_sender,
+            control: Arc::clone(&self.control),
+        });
+        let ports = PeerPorts {
+            video_out,
+            audio_out,
+            video_in,
+            audio_in,
+            feedback,
+            control: Arc::clone(&self.control),
+        };
+        let config = PeerConfig {
+            ice_servers: context.settings.ice_servers.clone(),
+            relay_only: context.settings.relay_only,
+            max_bits_per_second: context.options.max_bits_per_second,
+            video_codecs: context.options.video_codecs.clone(),
+        };
+        self.peer = Some(Peer::open(self.tag(), config, ports, context.peer_events.clone()));
+    }
+
+    fn open_media(&mut self, context: &Context<'_>) {
+        let Some(ports) = self.media_ports.take() else { return };
+        self.media_open = true;
+        let pictures = context
+            .options
+            .pictures
+            .then(|| (self.local_picture.latest.clone(), self.remote_picture.latest.clone()));
+        let order = OpenOrder {
+            call: self.id(),
+            camera: self.camera(context),
+            microphone: context.settings.microphone.clone(),
+            microphone_muted: self.microphone_muted,
+            speaker: context.settings.speaker.clone(),
+            record_video: context.options.record_video.clone(),
+            ports,
+            local: self.local.clone(),
+            remote: self.remote.clone(),
+            pictures,
+            events: self.media_sender.clone(),
+        };
+        self.order(DeskOrder::Open(Box::new(order)), context);
+    }
+
+    fn order(&self, order: DeskOrder, context: &Context<'_>) {
+        if !context.desk.order(order) {
+            tracing::error!("the media desk is stuck: a device does not answer");
+        }
+    }
+
+    fn command(&mut self, command: Command, now: Instant) {
+        let Some(peer) = &self.peer else { return };
+        if let Err(error) = peer.try_command(command) {
+            self.call.handle_event(Event::OperationFailed { reason: error.to_string() }, now);
+        }
+    }
+
+    fn close_peer(&mut self) {
+        self.control.set_sending(false);
+        if let Some(peer) = self.peer.take() {
+            tokio::spawn(peer.close());
+        }
+    }
+
+    fn release(&mut self, context: &Context<'_>) {
+        self.close_peer();
+        self.media_ports = None;
+        if std::mem::take(&mut self.media_open) {
+            self.order(DeskOrder::Close(self.id()), context);
+        }
+        self.local.close();
+        self.remote.close();
+        self.local_picture.latest.close();
+        self.remote_picture.latest.close();
+    }
+}
+
+fn codec_name(codec: VideoCodec) -> &'static str {
+    match codec {
+        VideoCodec::H264 => "H264",
+    }
+}

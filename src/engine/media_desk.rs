@@ -1,0 +1,297 @@
+//! The thread that opens, switches and closes the devices of a call, one order after the other.
+//!
+//! Opening a camera takes long and closing one can hang, so neither happens on the engine's loop; and because one
+//! thread does both, the next call's camera is never asked for before the last call's has been let go.
+
+use super::{CameraChoice, MicrophoneChoice, SpeakerChoice};
+use crate::call::CallId;
+use crate::media::audio::{AudioPorts, AudioSession, AudioStats};
+use crate::media::device::Devices;
+use crate::media::event::MediaEvents;
+use crate::media::ports::{EncodedAudio, EncodedFrame, Feedback, ReceivedPacket, SendControl};
+use crate::media::video::capture::{Capture, CaptureWish};
+use crate::media::video::encoder::VideoEncoder;
+use crate::media::video::frame::Frame;
+use crate::media::video::latest::Latest;
+use crate::media::video::receiver::VideoReceiver;
+use crate::media::video::record::VideoRecorder;
+use crate::media::video::rgba::{RgbaConverter, RgbaImage};
+use crate::media::video::stats::{
+    VideoReceiveSnapshot, VideoReceiveStats, VideoSendSnapshot, VideoSendStats,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use tokio::sync::mpsc;
+
+/// Orders that may wait. When full the call fails: the thread is stuck in a device.
+const ORDER_CAPACITY: usize = 64;
+/// Answers that may wait for the engine. When full the desk waits.
+pub(super) const DESK_EVENT_CAPACITY: usize = 64;
+
+/// What the engine wants of the desk.
+pub(super) enum DeskOrder {
+    /// Open the media of a call.
+    Open(Box<OpenOrder>),
+    /// Switch the camera on (with this choice) or off.
+    Camera(CallId, Option<CameraChoice>),
+    /// Use another microphone.
+    Microphone(CallId, MicrophoneChoice),
+    /// Turn the microphone off (true) or on.
+    Mute(CallId, bool),
+    /// Use another speaker.
+    Speaker(CallId, SpeakerChoice),
+    /// Report the figures of the call.
+    Report(CallId),
+    /// Close the media of a call.
+    Close(CallId),
+    /// Look for devices.
+    ListDevices,
+    /// End.
+    Quit,
+}
+
+/// What a call's media is opened with.
+pub(super) struct OpenOrder {
+    pub(super) call: CallId,
+    /// `None`: the camera stays off for now.
+    pub(super) camera: Option<CameraChoice>,
+    pub(super) microphone: MicrophoneChoice,
+    pub(super) microphone_muted: bool,
+    pub(super) speaker: SpeakerChoice,
+    pub(super) record_video: Option<PathBuf>,
+    pub(super) ports: MediaPorts,
+    pub(super) local: Latest<Arc<Frame>>,
+    pub(super) remote: Latest<Arc<Frame>>,
+    /// Where converted pictures go, if anybody draws them: local, remote.
+    pub(super) pictures: Option<(Latest<Arc<RgbaImage>>, Latest<Arc<RgbaImage>>)>,
+    pub(super) events: MediaEvents,
+}
+
+/// The media's side of the ports.
+pub(super) struct MediaPorts {
+    pub(super) video_out: mpsc::Sender<EncodedFrame>,
+    pub(super) audio_out: mpsc::Sender<EncodedAudio>,
+    pub(super) video_in: Receiver<ReceivedPacket>,
+    pub(super) audio_in: Receiver<ReceivedPacket>,
+    pub(super) feedback: mpsc::Sender<Feedback>,
+    pub(super) control: Arc<SendControl>,
+}
+
+/// What the desk reports.
+pub(super) enum DeskEvent {
+    /// The figures asked for.
+    Figures(CallId, Box<MediaFigures>),
+    /// Something of the call's media could not be started at all.
+    Failed(CallId, String),
+    /// The devices of this machine.
+    Devices(Devices),
+}
+
+/// Figures of one call's media.
+pub(super) struct MediaFigures {
+    pub(super) sent: VideoSendSnapshot,
+    pub(super) received: VideoReceiveSnapshot,
+    pub(super) audio: AudioStats,
+}
+
+/// The line to the desk; ends the thread when dropped.
+pub(super) struct MediaDesk {
+    orders: SyncSender<DeskOrder>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl MediaDesk {
+    /// Starts the thread.
+    pub(super) fn start(events: mpsc::Sender<DeskEvent>) -> std::io::Result<Self> {
+        let (orders, inbox) = sync_channel(ORDER_CAPACITY);
+        let thread =
+            std::thread::Builder::new().name("media-desk".into()).spawn(move || run(&inbox, &events))?;
+        Ok(Self { orders, thread: Some(thread) })
+    }
+
+    /// Hands an order over; false if the desk is stuck or gone.
+    pub(super) fn order(&self, order: DeskOrder) -> bool {
+        self.orders.try_send(order).is_ok()
+    }
+
+    /// Ends the thread. Blocks until what is open has been closed.
+    pub(super) fn quit(mut self) {
+        if self.orders.send(DeskOrder::Quit).is_ok()
+            && let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the media desk panicked");
+        }
+    }
+}
+
+fn run(orders: &Receiver<DeskOrder>, events: &mpsc::Sender<DeskEvent>) {
+    let mut media: Option<CallMedia> = None;
+    while let Ok(order) = orders.recv() {
+        match order {
+            DeskOrder::Open(order) => {
+                // The last call's devices go first, should its `Close` have been lost.
+                drop(media.take());
+                let call = order.call;
+                match CallMedia::open(*order) {
+                    Ok(opened) => media = Some(opened),
+                    Err(reason) => report(events, DeskEvent::Failed(call, reason)),
+                }
+            }
+            DeskOrder::Close(call) => {
+                if let Some(open) = media.take_if(|media| media.call == call) {
+                    open.close();
+                }
+            }
+            DeskOrder::ListDevices => report(events, DeskEvent::Devices(list_devices())),
+            DeskOrder::Quit => break,
+            DeskOrder::Camera(call, choice) => {
+                if let Some(media) = media.as_mut().filter(|media| media.call == call) {
+                    media.set_camera(choice);
+                }
+            }
+            DeskOrder::Microphone(call, choice) => {
+                if let Some(media) = media.as_ref().filter(|media| media.call == call) {
+                    media.audio.set_microphone(choice);
+                }
+            }
+            DeskOrder::Mute(call, muted) => {
+                if let Some(media) = media.as_ref().filter(|media| media.call == call) {
+                    media.audio.set_muted(muted);
+                }
+            }
+            DeskOrder::Speaker(call, choice) => {
+                if let Some(media) = media.as_ref().filter(|media| media.call == call) {
+                    media.audio.set_speaker(choice);
+                }
+            }
+            DeskOrder::Report(call) => {
+                if let Some(media) = media.as_ref().filter(|media| media.call == call) {
+                    report(events, DeskEvent::Figures(call, Box::new(media.figures())));
+                }
+            }
+        }
+    }
+    if let Some(open) = media {
+        open.close();
+    }
+}
+
+fn report(events: &mpsc::Sender<DeskEvent>, event: DeskEvent) {
+    if events.blocking_send(event).is_err() {
+        tracing::debug!("the engine is gone");
+    }
+}
+
+/// Lists everything that can be chosen. Takes as long as the system's own libraries take.
+pub fn list_devices() -> Devices {
+    let (microphones, speakers) = crate::media::audio::list_devices();
+    Devices { cameras: crate::media::video::capture::list_cameras(), microphones, speakers }
+}
+
+/// Everything that one call keeps open.
+struct CallMedia {
+    call: CallId,
+    capture: Option<Capture>,
+    encoder: VideoEncoder,
+    receiver: VideoReceiver,
+    audio: AudioSession,
+    converters: Vec<RgbaConverter>,
+    recorder: Option<VideoRecorder>,
+    local: Latest<Arc<Frame>>,
+    remote: Latest<Arc<Frame>>,
+    events: MediaEvents,
+    control: Arc<SendControl>,
+    sent: Arc<VideoSendStats>,
+    received: Arc<VideoReceiveStats>,
+}
+
+impl CallMedia {
+    /// Starts every stage. Devices open on threads of their own and report how that went.
+    fn open(order: OpenOrder) -> Result<Self, String> {
+        let OpenOrder { call, ports, local, remote, events, .. } = order;
+        let control = ports.control;
+        let sent = Arc::new(VideoSendStats::default());
+        let received = Arc::new(VideoReceiveStats::default());
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        // The sound first: opening it takes longest, and the picture's stages are ready at once.
+        let audio_ports =
+            AudioPorts { out: ports.audio_out, packets: ports.audio_in, control: Arc::clone(&control) };
+        let audio = AudioSession::start(order.microphone, order.speaker, audio_ports, events.clone())
+            .map_err(|error| text(&error))?;
+        audio.set_muted(order.microphone_muted);
+        let encoder = VideoEncoder::start(&local, ports.video_out, Arc::clone(&control), Arc::clone(&sent))
+            .map_err(|error| text(&error))?;
+        let receiver =
+            VideoReceiver::start(ports.video_in, remote.clone(), ports.feedback, Arc::clone(&received))
+                .map_err(|error| text(&error))?;
+        let mut converters = Vec::new();
+        if let Some((local_picture, remote_picture)) = order.pictures {
+            converters.push(RgbaConverter::start(&local, local_picture).map_err(|error| text(&error))?);
+            converters.push(RgbaConverter::start(&remote, remote_picture).map_err(|error| text(&error))?);
+        }
+        let recorder = order
+            .record_video
+            .map(|path| VideoRecorder::start(&remote, path, events.clone()))
+            .transpose()
+            .map_err(|error| text(&error))?;
+        let mut media = Self {
+            call,
+            capture: None,
+            encoder,
+            receiver,
+            audio,
+            converters,
+            recorder,
+            local,
+            remote,
+            events,
+            control,
+            sent,
+            received,
+        };
+        media.set_camera(order.camera);
+        Ok(media)
+    }
+
+    fn set_camera(&mut self, choice: Option<CameraChoice>) {
+        if let Some(capture) = self.capture.take() {
+            capture.stop();
+        }
+        self.local.clear();
+        let Some(choice) = choice else { return };
+        let echo = (choice == CameraChoice::Echo).then(|| self.remote.clone());
+        match Capture::start(choice, CaptureWish::default(), self.local.clone(), self.events.clone(), echo) {
+            Ok(capture) => {
+                self.capture = Some(capture);
+                self.control.want_keyframe();
+            }
+            Err(error) => tracing::error!(%error, "the camera's thread did not start"),
+        }
+    }
+
+    fn figures(&self) -> MediaFigures {
+        MediaFigures {
+            sent: self.sent.snapshot(),
+            received: self.received.snapshot(),
+            audio: self.audio.stats(),
+        }
+    }
+
+    /// Lets go of the devices first, then of the rest.
+    fn close(self) {
+        if let Some(capture) = self.capture {
+            capture.stop();
+        }
+        self.audio.stop();
+        self.encoder.stop();
+        self.receiver.stop();
+        for converter in self.converters {
+            converter.stop();
+        }
+        if let Some(recorder) = self.recorder {
+            recorder.stop();
+        }
+    }
+}

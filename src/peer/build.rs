@@ -1,0 +1,180 @@
+//! Makes the `webrtc` connection: settings, codecs, interceptors, tracks, sockets.
+
+use super::chain::deliver::Deliver;
+use super::chain::tap::Tap;
+use super::chain::unwrap::Unwrap;
+use super::chain::wire::Wire;
+use super::handler::{Handler, NOTICE_CAPACITY, Notice};
+use super::{PeerConfig, PeerError, codecs};
+use crate::config::IceServer;
+use crate::media::ports::{ReceivedPacket, SendControl};
+use rtc::interceptor::{
+    NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot,
+    TwccReceiverBuilder,
+};
+use rtc::peer_connection::configuration::RTCConfigurationBuilder;
+use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
+use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceServer};
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, RTCIceTransportPolicy, SettingEngine,
+};
+use webrtc::rtp_transceiver::RtpSender;
+
+/// Without an answer for this long the path counts as disconnected: the article's peers close then, and ours begins
+/// to repair.
+const DISCONNECTED_AFTER: Duration = Duration::from_secs(4);
+/// And for this much longer as failed: later than the call's own grace period of 30 s.
+const FAILED_AFTER: Duration = Duration::from_secs(60);
+/// Silence after which ICE checks that the path is still there (RFC 7675 asks for consent every 5 s at most).
+const KEEPALIVE: Duration = Duration::from_secs(1);
+/// Between two connectivity checks; RFC 8445 section 14.2 recommends 50 ms.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// Checks of one pair before it is given up: 10 s, time for slow signaling to bring the other side's description.
+const MAX_CHECKS: u16 = 200;
+/// Relayed pairs wait for so long for a direct one.
+const RELAY_WAIT: Duration = Duration::from_millis(500);
+
+/// A connection and what belongs to it.
+pub(super) struct Built {
+    pub(super) connection: Arc<dyn PeerConnection>,
+    pub(super) wire: Arc<Wire>,
+    pub(super) audio_sender: Arc<dyn RtpSender>,
+    pub(super) video_sender: Arc<dyn RtpSender>,
+    pub(super) audio_track: Arc<TrackLocalStaticRTP>,
+    pub(super) video_track: Arc<TrackLocalStaticRTP>,
+    pub(super) audio_ssrc: u32,
+    pub(super) video_ssrc: u32,
+    /// An event of the driver was lost.
+    pub(super) overflowed: Arc<AtomicBool>,
+}
+
+/// Makes the connection and the channel on which its driver tells what happens.
+pub(super) async fn build(
+    config: &PeerConfig,
+    video_in: SyncSender<ReceivedPacket>,
+    audio_in: SyncSender<ReceivedPacket>,
+    control: Arc<SendControl>,
+    wire: Arc<Wire>,
+) -> Result<(Built, mpsc::Receiver<Notice>), PeerError> {
+    // SSRCs are random (RFC 3550 section 8.1) and differ among themselves.
+    let audio_ssrc = rand::random::<u32>() | 1;
+    let (video_ssrc, repair_ssrc) = (audio_ssrc.wrapping_add(2), audio_ssrc.wrapping_add(4));
+
+    let registry = Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::from(6_500), Unwrap::default())
+        .with(Slot::NackGenerator, NackGeneratorBuilder::new().build())
+        .with(Slot::TwccReceiver, TwccReceiverBuilder::new().build())
+        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+        .with(Slot::SenderReport, SenderReportBuilder::new().build())
+        .with(
+            Slot::from(12_500),
+            Tap::new(Arc::clone(&control), Arc::clone(&wire), audio_ssrc, video_ssrc),
+        )
+        .with(Slot::from(12_900), Deliver::new(video_in, audio_in, Arc::clone(&wire)));
+
+    let (notices, received) = mpsc::channel(NOTICE_CAPACITY);
+    let overflowed = Arc::new(AtomicBool::new(false));
+    let handler = Handler::new(notices, Arc::clone(&overflowed));
+    let policy =
+        if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+    let configuration = RTCConfigurationBuilder::new()
+        .with_ice_servers(config.ice_servers.iter().filter_map(ice_server).collect())
+        .with_ice_transport_policy(policy)
+        .build();
+    let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_media_engine(codecs::media_engine(&config.video_codecs)?)
+        .with_setting_engine(settings())
+        .with_interceptor_registry(registry)
+        .with_handler(Arc::new(handler))
+        .with_udp_addrs(local_addresses())
+        .build()
+        .await
+        .map_err(PeerError::setup)?;
+    let connection: Arc<dyn PeerConnection> = Arc::new(connection);
+
+    let stream = format!("{:016x}", rand::random::<u64>());
+    let track = |kind, ssrc, repair| {
+        Arc::new(TrackLocalStaticRTP::new(codecs::local_track(&stream, kind, ssrc, repair)))
+    };
+    let audio_track = track(RtpCodecKind::Audio, audio_ssrc, None);
+    let video_track = track(RtpCodecKind::Video, video_ssrc, Some(repair_ssrc));
+    // `addTrack` and not `addTransceiver`: a remote offer's sections then take these (RFC 8829 section 5.10).
+    let audio_sender = connection.add_track(audio_track.clone()).await.map_err(PeerError::setup)?;
+    let video_sender = connection.add_track(video_track.clone()).await.map_err(PeerError::setup)?;
+
+    let built = Built {
+        connection,
+        wire,
+        audio_sender,
+        video_sender,
+        audio_track,
+        video_track,
+        audio_ssrc,
+        video_ssrc,
+        overflowed,
+    };
+    Ok((built, received))
+}
+
+fn settings() -> SettingEngine {
+    SettingEngineBuilder::new()
+        // The crate answers `active` even when it is the server already; as the server by configuration it answers
+        // `passive`, which is what every browser expects of whoever answers it (and see `sdp::with_setup`).
+        .with_answering_dtls_role(RTCDtlsRole::Server)
+        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEPALIVE))
+        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
+        .with_host_acceptance_min_wait(Some(Duration::ZERO))
+        .with_srflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
+        .with_include_loopback_candidate(true)
+        // A restart is there to follow the machine to another network: new sockets, not the old ones' addresses.
+        .with_discard_local_candidates_during_ice_restart(true)
+        .build()
+}
+
+/// Where to bind: every interface, and the loopback addresses that exist, so that a call on one machine works
+/// without a network. The crate expands the wildcards, leaving loopback out.
+fn local_addresses() -> Vec<SocketAddr> {
+    let mut addresses: Vec<SocketAddr> =
+        vec![(Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::UNSPECIFIED, 0).into()];
+    match if_addrs::get_if_addrs() {
+        Ok(interfaces) => {
+            let loopback = interfaces.iter().map(|interface| interface.ip()).filter(|ip| ip.is_loopback());
+            addresses.extend(loopback.map(|ip| SocketAddr::new(ip, 0)));
+        }
+        Err(error) => tracing::warn!(%error, "this machine's network interfaces cannot be listed"),
+    }
+    addresses
+}
+
+/// The server as the crate takes it; one that it cannot use is named and left out.
+fn ice_server(server: &IceServer) -> Option<RTCIceServer> {
+    let url = server.url.as_str();
+    if url.starts_with("turns:") || url.starts_with("stuns:") || url.contains("transport=tcp") {
+        tracing::warn!(url, "servers over TCP or TLS are not supported: give one that is reached over UDP");
+        return None;
+    }
+    let made = RTCIceServer {
+        urls: vec![server.url.clone()],
+        username: server.username.clone(),
+        credential: server.credential.clone(),
+    };
+    match made.urls() {
+        Ok(_) => Some(made),
+        Err(error) => {
+            tracing::warn!(url, %error, "this STUN or TURN server's entry is not valid: check the settings");
+            None
+        }
+    }
+}

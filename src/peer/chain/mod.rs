@@ -1,0 +1,64 @@
+//! Our own interceptors: what happens to each packet between the application and SRTP.
+//!
+//! Driven by the `webrtc` crate's driver task, inside its lock: nothing here blocks, awaits or logs per packet.
+//! What the rest of `peer` has to know leaves through [`Wire`] (atomics) and the receive ports (`try_send`).
+//!
+//! Order, wire first (the number is the crate's slot; reading walks it down, writing walks it up):
+//!
+//! | Slot | Who | Reading | Writing |
+//! |---|---|---|---|
+//! | 1 500 | [`transport::Transport`] | congestion feedback to the estimator | numbers and stamps every RTP packet |
+//! | 4 000 | [`resend::Resend`] | answers NACK | keeps what was sent |
+//! | 6 500 | [`unwrap::Unwrap`] | RTX becomes the packet it repairs | |
+//! | 7 000 | [`request::Request`] | notes gaps | asks for what is missing |
+//! | 8 000 | the crate's TWCC receiver | | congestion feedback to the remote |
+//! | 10 000, 11 000 | the crate's reports | | receiver and sender reports |
+//! | 12 500 | [`tap::Tap`] | PLI, FIR, REMB and reports to the encoders | |
+//! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
+
+pub(super) mod deliver;
+
+
+pub(super) mod tap;
+
+pub(super) mod unwrap;
+pub(super) mod wire;
+
+use rtc::interceptor::{StreamInfo, TaggedPacket};
+use std::collections::VecDeque;
+
+/// Packets on their way through one interceptor. Bounded by what the chain hands over in one step: the chain drains
+/// them after every `handle_*`.
+#[derive(Default)]
+pub(super) struct Belt {
+    /// Towards the application.
+    pub(super) read: VecDeque<TaggedPacket>,
+    /// Towards the wire.
+    pub(super) write: VecDeque<TaggedPacket>,
+}
+
+/// Identifier of a header extension in this stream, if it was negotiated (RFC 8285; 0 means that it was not).
+pub(super) fn extension_id(info: &StreamInfo, uri: &str) -> Option<u8> {
+    let found = info.rtp_header_extensions.iter().find(|extension| extension.uri == uri)?;
+    u8::try_from(found.id).ok().filter(|id| *id != 0)
+}
+
+/// The part of [`rtc::sansio::Protocol`] that every interceptor here has in common.
+macro_rules! belt_protocol {
+    () => {
+        type Rout = rtc::interceptor::TaggedPacket;
+        type Wout = rtc::interceptor::TaggedPacket;
+        type Eout = ();
+        type Error = rtc::shared::error::Error;
+        type Time = std::time::Instant;
+
+        fn poll_read(&mut self) -> Option<Self::Rout> {
+            self.belt.read.pop_front()
+        }
+
+        fn poll_write(&mut self) -> Option<Self::Wout> {
+            self.belt.write.pop_front()
+        }
+    };
+}
+pub(super) use belt_protocol;

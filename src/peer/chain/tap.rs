@@ -1,0 +1,136 @@
+//! Listens to inbound RTCP, which otherwise never reaches the application: keyframe wishes, REMB, loss of our audio.
+
+use super::wire::Wire;
+use super::{Belt, belt_protocol};
+use crate::media::ports::SendControl;
+use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Keyframe wishes closer together than this are one wish: the remote repeats itself until the keyframe has arrived.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(250);
+/// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905 section 6).
+const NTP_TO_UNIX: u64 = 2_208_988_800;
+/// Weight of a new round-trip measurement (RFC 6298 section 2: alpha = 1/8).
+const RTT_WEIGHT: f64 = 0.125;
+/// Longest round trip that is believed; a forged report must not stretch our timers.
+const MAX_RTT_MS: f64 = 10_000.0;
+
+/// Reads only. Passes everything on: the crate's own end of the chain discards it.
+pub(in crate::peer) struct Tap {
+    control: Arc<SendControl>,
+    wire: Arc<Wire>,
+    audio_ssrc: u32,
+    video_ssrc: u32,
+    last_wish: Option<Instant>,
+    belt: Belt,
+}
+
+impl Tap {
+    /// Listens for feedback on our two streams.
+    pub(in crate::peer) fn new(
+        control: Arc<SendControl>,
+        wire: Arc<Wire>,
+        audio_ssrc: u32,
+        video_ssrc: u32,
+    ) -> Self {
+        Self { control, wire, audio_ssrc, video_ssrc, last_wish: None, belt: Belt::default() }
+    }
+
+    fn listen(&mut self, now: Instant, packet: &dyn rtc::rtcp::Packet) {
+        let any = packet.as_any();
+        if let Some(pli) = any.downcast_ref::<PictureLossIndication>() {
+            if pli.media_ssrc == self.video_ssrc {
+                self.wish(now);
+            }
+        } else if let Some(fir) = any.downcast_ref::<FullIntraRequest>() {
+            // RFC 5104 section 4.3.1: the SSRCs concerned are in the entries.
+            if fir.fir.iter().any(|entry| entry.ssrc == self.video_ssrc) {
+                self.wish(now);
+            }
+        } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
+            self.read_reports(&report.reports);
+        } else if let Some(report) = any.downcast_ref::<SenderReport>() {
+            self.read_reports(&report.reports);
+        }
+    }
+
+    fn wish(&mut self, now: Instant) {
+        if self.last_wish.is_some_and(|last| now.saturating_duration_since(last) < KEYFRAME_INTERVAL) {
+            return;
+        }
+        self.last_wish = Some(now);
+        self.control.want_keyframe();
+    }
+
+    fn read_reports(&mut self, reports: &[ReceptionReport]) {
+        for report in reports {
+            if report.ssrc == self.audio_ssrc {
+                self.control.set_audio_fraction_lost(report.fraction_lost);
+            }
+            if (report.ssrc == self.audio_ssrc || report.ssrc == self.video_ssrc)
+                && let Some(sample) = round_trip_ms(report, ntp_middle(SystemTime::now()))
+            {
+                let smoothed = self.wire.rtt_ms().map_or(sample, |old| old + RTT_WEIGHT * (sample - old));
+                // At least one microsecond: zero means "not measured".
+                self.wire.rtt_us.store((smoothed * 1000.0).max(1.0) as u32, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// The middle 32 bits of the NTP timestamp (RFC 3550 section 4): 16 bits of seconds, 16 of fraction.
+fn ntp_middle(now: SystemTime) -> u32 {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs().wrapping_add(NTP_TO_UNIX);
+    let fraction = (u64::from(since.subsec_nanos()) << 16) / 1_000_000_000;
+    ((seconds << 16) | fraction) as u32
+}
+
+/// RFC 3550 section 6.4.1: arrival of the report − LSR − DLSR. `None` without a sender report, or when a clock jumped.
+fn round_trip_ms(report: &ReceptionReport, now_middle: u32) -> Option<f64> {
+    if report.last_sender_report == 0 {
+        return None;
+    }
+    let units = now_middle.wrapping_sub(report.last_sender_report).wrapping_sub(report.delay);
+    let milliseconds = f64::from(units as i32) * 1000.0 / 65_536.0;
+    // On a fast path rounding can make it slightly negative.
+    (-5.0..MAX_RTT_MS).contains(&milliseconds).then_some(milliseconds.max(0.05))
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
+    belt_protocol!();
+
+    fn handle_read(&mut self, tagged: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &tagged.message.packet {
+            for packet in packets {
+                self.listen(tagged.now, packet.as_ref());
+            }
+        }
+        self.belt.read.push_back(tagged);
+        Ok(())
+    }
+
+    fn handle_write(&mut self, tagged: TaggedPacket) -> Result<(), Error> {
+        self.belt.write.push_back(tagged);
+        Ok(())
+    }
+}
+
+impl Interceptor for Tap {
+    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
+
+    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
+
+    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
+
+    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+}

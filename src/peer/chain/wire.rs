@@ -1,0 +1,79 @@
+//! What the interceptors know and others may read: counters and the estimate, in atomics.
+
+use crate::peer::PeerStats;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// Traffic of one kind of media in one direction.
+#[derive(Debug, Default)]
+pub(in crate::peer) struct Traffic {
+    /// Octets of RTP, headers and payload.
+    pub(in crate::peer) octets: AtomicU64,
+    /// RTP packets.
+    pub(in crate::peer) packets: AtomicU64,
+}
+
+impl Traffic {
+    /// Counts one packet.
+    pub(in crate::peer) fn count(&self, octets: usize) {
+        self.octets.fetch_add(octets as u64, Ordering::Relaxed);
+        self.packets.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Written by the interceptors, read by the tasks.
+#[derive(Debug, Default)]
+pub(in crate::peer) struct Wire {
+    /// Video that we send, repairs included.
+    pub(in crate::peer) video_sent: Traffic,
+    /// Audio that we send.
+    pub(in crate::peer) audio_sent: Traffic,
+    /// Video that we receive, repairs included.
+    pub(in crate::peer) video_received: Traffic,
+    /// Audio that we receive.
+    pub(in crate::peer) audio_received: Traffic,
+    /// Repairs that we sent.
+    pub(in crate::peer) retransmitted: AtomicU64,
+    /// Video packets that never came.
+    pub(in crate::peer) video_lost: AtomicU64,
+    /// Audio packets that never came.
+    pub(in crate::peer) audio_lost: AtomicU64,
+    /// SSRC of the remote picture being shown; 0 before the first packet.
+    pub(in crate::peer) video_ssrc: AtomicU32,
+    /// Round-trip time in microseconds, smoothed; 0 before the first measurement.
+    pub(in crate::peer) rtt_us: AtomicU32,
+    /// Send-side bandwidth estimate for everything, bits per second.
+    pub(in crate::peer) estimate: AtomicU32,
+    /// Media may flow: ICE and DTLS are up.
+    pub(in crate::peer) connected: AtomicBool,
+}
+
+impl Wire {
+    /// Round-trip time in milliseconds, if measured.
+    pub(in crate::peer) fn rtt_ms(&self) -> Option<f64> {
+        match self.rtt_us.load(Ordering::Relaxed) {
+            0 => None,
+            microseconds => Some(f64::from(microseconds) / 1000.0),
+        }
+    }
+
+    /// The counters, as the engine sees them.
+    pub(in crate::peer) fn snapshot(&self, route: Option<&'static str>) -> PeerStats {
+        let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        PeerStats {
+            rtt_ms: self.rtt_ms(),
+            route,
+            estimate_bits_per_second: f64::from(self.estimate.load(Ordering::Relaxed)),
+            video_octets_sent: load(&self.video_sent.octets),
+            video_packets_sent: load(&self.video_sent.packets),
+            video_retransmitted: load(&self.retransmitted),
+            video_octets_received: load(&self.video_received.octets),
+            video_packets_received: load(&self.video_received.packets),
+            video_packets_lost: load(&self.video_lost),
+            audio_octets_sent: load(&self.audio_sent.octets),
+            audio_packets_sent: load(&self.audio_sent.packets),
+            audio_octets_received: load(&self.audio_received.octets),
+            audio_packets_received: load(&self.audio_received.packets),
+            audio_packets_lost: load(&self.audio_lost),
+        }
+    }
+}

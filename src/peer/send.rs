@@ -1,0 +1,227 @@
+//! The sending task: encoded pictures and sound in, RTP packets out, audio first.
+
+use super::chain::wire::Wire;
+use super::codecs::Negotiated;
+use super::h264;
+use super::pacer::{Accepted, Pacer, Payload};
+use crate::media::ports::{EncodedAudio, EncodedFrame, SendControl};
+use bytes::Bytes;
+use rtc::rtp;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, watch};
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+
+/// Audio carries its capture time this often; pictures each do (the extension's own recommendation is about once a
+/// second for audio).
+const AUDIO_CAPTURE_TIME_INTERVAL: Duration = Duration::from_secs(1);
+/// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905 section 6).
+const NTP_TO_UNIX: u64 = 2_208_988_800;
+
+/// What was agreed upon for both of our streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Agreement {
+    pub(super) audio: Negotiated,
+    pub(super) video: Negotiated,
+}
+
+/// One of our streams.
+struct Stream {
+    track: Arc<TrackLocalStaticRTP>,
+    ssrc: u32,
+    sequence: u16,
+}
+
+impl Stream {
+    fn new(track: Arc<TrackLocalStaticRTP>, ssrc: u32) -> Self {
+        // A random start (RFC 3550 section 5.1), in the lower half so that SRTP's rollover is not at once at stake.
+        Self { track, ssrc, sequence: rand::random::<u16>() >> 1 }
+    }
+
+    /// Writes one packet. Errors are those of a closing connection: the task that owns it says so.
+    async fn write(
+        &mut self,
+        agreed: Negotiated,
+        payload: Bytes,
+        timestamp: u32,
+        marker: bool,
+        capture_ntp: Option<u64>,
+    ) {
+        let Some(payload_type) = agreed.payload_type else {
+            return;
+        };
+        let mut header = rtp::Header {
+            version: 2,
+            marker,
+            payload_type,
+            sequence_number: self.sequence,
+            timestamp,
+            ssrc: self.ssrc,
+            ..rtp::Header::default()
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        if let (Some(id), Some(ntp)) = (agreed.capture_time_id, capture_ntp) {
+            let value = Bytes::copy_from_slice(&ntp.to_be_bytes());
+            if let Err(error) = header.set_extension(id, value) {
+                tracing::debug!(%error, "the capture time does not fit");
+            }
+        }
+        if let Err(error) = self.track.write_rtp(rtp::Packet { header, payload }).await {
+            tracing::debug!(%error, "a packet was not sent");
+        }
+    }
+}
+
+/// What the task works with.
+pub(super) struct Sender {
+    video: Stream,
+    audio: Stream,
+    control: Arc<SendControl>,
+    wire: Arc<Wire>,
+    agreement: watch::Receiver<Agreement>,
+    pacer: Pacer,
+    clock: Clock,
+    audio_capture_time_due: Option<Instant>,
+    gate_open: bool,
+}
+
+impl Sender {
+    /// Writes to these tracks what the ports bring, as soon as the gate is open.
+    pub(super) fn new(
+        video: (Arc<TrackLocalStaticRTP>, u32),
+        audio: (Arc<TrackLocalStaticRTP>, u32),
+        control: Arc<SendControl>,
+        wire: Arc<Wire>,
+        agreement: watch::Receiver<Agreement>,
+    ) -> Self {
+        let pacer = Pacer::new(f64::from(wire.estimate.load(Ordering::Relaxed)));
+        Self {
+            video: Stream::new(video.0, video.1),
+            audio: Stream::new(audio.0, audio.1),
+            control,
+            wire,
+            agreement,
+            pacer,
+            clock: Clock::new(),
+            audio_capture_time_due: None,
+            gate_open: false,
+        }
+    }
+
+    /// Runs until both ports are closed; the owner ends it sooner by dropping it.
+    pub(super) async fn run(
+        mut self,
+        mut video_out: mpsc::Receiver<EncodedFrame>,
+        mut audio_out: mpsc::Receiver<EncodedAudio>,
+    ) {
+        let (mut video_open, mut audio_open) = (true, true);
+        while video_open || audio_open {
+            let due = self.pacer.poll_timeout();
+            // Biased: sound goes first.
+            tokio::select! {
+                biased;
+                packet = audio_out.recv(), if audio_open => match packet {
+                    Some(packet) => self.send_audio(packet).await,
+                    None => audio_open = false,
+                },
+                () = sleep_until(due), if due.is_some() => self.send_due_video().await,
+                frame = video_out.recv(), if video_open => match frame {
+                    Some(frame) => {
+                        self.queue_video(frame);
+                        self.send_due_video().await;
+                    }
+                    None => video_open = false,
+                },
+            }
+        }
+    }
+
+    /// Both sides have accepted and the path is up. At its opening the picture starts with a keyframe.
+    fn may_send(&mut self) -> bool {
+        let open = self.control.sending() && self.wire.connected.load(Ordering::Acquire);
+        if open != self.gate_open {
+            self.gate_open = open;
+            self.pacer.reset();
+            if open {
+                self.control.want_keyframe();
+            }
+        }
+        open
+    }
+
+    async fn send_audio(&mut self, packet: EncodedAudio) {
+        if !self.may_send() {
+            return;
+        }
+        let now = Instant::now();
+        let agreed = self.agreement.borrow().audio;
+        let capture_ntp = if self.audio_capture_time_due.is_none_or(|due| due <= now) {
+            self.audio_capture_time_due = Some(now + AUDIO_CAPTURE_TIME_INTERVAL);
+            Some(self.clock.ntp(packet.captured))
+        } else {
+            None
+        };
+        self.pacer.handle_audio(now, packet.data.len());
+        self.audio.write(agreed, packet.data, packet.rtp_timestamp, packet.talk_spurt, capture_ntp).await;
+    }
+
+    fn queue_video(&mut self, frame: EncodedFrame) {
+        if !self.may_send() || self.agreement.borrow().video.payload_type.is_none() {
+            return;
+        }
+        self.pacer.set_estimate(f64::from(self.wire.estimate.load(Ordering::Relaxed)));
+        let payloads = h264::packetize(&frame.data);
+        let accepted = self.pacer.handle_frame(
+            Instant::now(),
+            payloads,
+            frame.rtp_timestamp,
+            frame.captured,
+            frame.keyframe,
+        );
+        if accepted == Accepted::NeedsKeyframe {
+            self.control.want_keyframe();
+        }
+    }
+
+    async fn send_due_video(&mut self) {
+        while let Some(packet) = self.pacer.poll_packet(Instant::now()) {
+            let agreed = self.agreement.borrow().video;
+            let Payload { data, timestamp, first, marker, captured } = packet;
+            let capture_ntp = first.then(|| self.clock.ntp(captured));
+            self.video.write(agreed, data, timestamp, marker, capture_ntp).await;
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    if let Some(due) = due {
+        tokio::time::sleep_until(due.into()).await;
+    }
+}
+
+/// Turns instants into wall-clock time, steadily: read once, so that a change of the system's clock does not bend
+/// the capture times of a call.
+struct Clock {
+    instant: Instant,
+    since_unix: Duration,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let since_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { instant: Instant::now(), since_unix }
+    }
+
+    /// NTP 64-bit format (RFC 5905 section 6): 32 bits of seconds, 32 of fraction.
+    fn ntp(&self, at: Instant) -> u64 {
+        let since = match at.checked_duration_since(self.instant) {
+            Some(later) => self.since_unix + later,
+            None => self.since_unix.saturating_sub(self.instant.saturating_duration_since(at)),
+        };
+        let seconds = since.as_secs().wrapping_add(NTP_TO_UNIX);
+        let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+        (seconds << 32) | fraction
+    }
+}

@@ -1,0 +1,4 @@
+//! Two peers in one process, through the real stack, on loopback.
+
+mod connecting;
+mod pair;

@@ -1,0 +1,279 @@
+//! The client's task: connect, sign in, exchange, and again.
+//!
+//! Driven by the socket, the handle's queue and the clock. Everything that waits here ends at once when the handle is
+//! dropped.
+
+use super::link::{self, Socket};
+use super::presence::Presence;
+use super::{Session, SignalingEvent, Timing, unix_milliseconds};
+use crate::protocol::{DecodeError, Incoming, decode, encode_username};
+use crate::signaling::address::ServerAddress;
+use crate::signaling::backoff::Backoff;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+/// How long the goodbye may take.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The handle is gone, or nobody listens any more.
+struct Stopped;
+
+/// What the task owns.
+pub(super) struct Task {
+    pub(super) url: String,
+    /// The name that the user chose.
+    pub(super) wish: String,
+    /// The name of the last session.
+    pub(super) granted: Option<String>,
+    pub(super) events: mpsc::Sender<SignalingEvent>,
+    pub(super) outgoing: mpsc::Receiver<String>,
+    pub(super) session: watch::Sender<Option<Session>>,
+    pub(super) stopped: watch::Receiver<()>,
+    pub(super) timing: Timing,
+    /// `Disconnected` was reported and not yet followed by `Connected`.
+    pub(super) reported: bool,
+}
+
+/// What one connection knows.
+struct Visit {
+    place: String,
+    presence: Presence,
+    /// The server's number for us, once it said `id` and we sent `username`.
+    id: Option<Value>,
+    /// What we are called, as far as we know.
+    name: String,
+    /// `Connected` was reported.
+    since: Option<Instant>,
+}
+
+pub(super) async fn run(mut task: Task) {
+    let mut backoff = Backoff::default();
+    loop {
+        let (url, timing) = (task.url.clone(), task.timing);
+        let Ok(opened) = task.unless_stopped(link::open(&url, &timing)).await else { return };
+        let reason = match opened {
+            Err(reason) => reason,
+            Ok(mut socket) => {
+                let lost = task.visit(&mut socket, &mut backoff).await;
+                task.session.send_replace(None);
+                match lost {
+                    Ok(reason) => reason,
+                    Err(Stopped) => return task.farewell(socket).await,
+                }
+            }
+        };
+        tracing::info!(reason, "no connection to the server");
+        if !std::mem::replace(&mut task.reported, true)
+            && task.report(SignalingEvent::Disconnected { reason }).await.is_err()
+        {
+            return;
+        }
+        let pause = backoff.next_pause(rand::random());
+        if task.unless_stopped(sleep(pause)).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Task {
+    /// One connection, from its handshake to its loss, whose reason it returns.
+    async fn visit(&mut self, socket: &mut Socket, backoff: &mut Backoff) -> Result<String, Stopped> {
+        let place = ServerAddress::parse(&self.url).map(|address| address.authority()).unwrap_or_default();
+        let name = self.granted.clone().unwrap_or_else(|| self.wish.clone());
+        let mut visit = Visit { place, presence: Presence::default(), id: None, name, since: None };
+        let reason = self.exchange(socket, &mut visit).await;
+        if let Some(since) = visit.since {
+            backoff.handle_session(since.elapsed());
+        }
+        reason
+    }
+
+    async fn exchange(&mut self, socket: &mut Socket, visit: &mut Visit) -> Result<String, Stopped> {
+        let opened = Instant::now();
+        let mut heard = opened;
+        let mut pinged = false;
+        loop {
+            let deadline = if visit.since.is_none() {
+                opened + self.timing.connect
+            } else if pinged {
+                heard + self.timing.dead_after
+            } else {
+                heard + self.timing.ping_after
+            };
+            tokio::select! {
+                _ = self.stopped.changed() => return Err(Stopped),
+                received = socket.next() => {
+                    heard = Instant::now();
+                    pinged = false;
+                    match received {
+                        Some(Ok(Message::Text(text))) => {
+                            if let Some(lost) = self.handle_text(socket, visit, &text).await? {
+                                return Ok(lost);
+                            }
+                            // The engine may have kept us waiting: that is not the server's silence.
+                            heard = Instant::now();
+                        }
+                        Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                        last => return Ok(link::loss_reason(&visit.place, last)),
+                    }
+                }
+                Some(text) = self.outgoing.recv(), if visit.since.is_some() => {
+                    if let Some(lost) = self.send(socket, visit, Message::text(text)).await? {
+                        return Ok(lost);
+                    }
+                }
+                () = sleep_until(deadline) => {
+                    if visit.since.is_none() {
+                        let place = &visit.place;
+                        return Ok(format!("{place} answers, but does not let us sign in: is it a signaling server?"));
+                    }
+                    if pinged {
+                        let (place, seconds) = (&visit.place, self.timing.dead_after.as_secs());
+                        return Ok(format!("{place} has been silent for {seconds} seconds: check the network"));
+                    }
+                    pinged = true;
+                    if let Some(lost) = self.send(socket, visit, Message::Ping(Bytes::new())).await? {
+                        return Ok(lost);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends one message; a server that does not take it in time is lost.
+    async fn send(
+        &mut self,
+        socket: &mut Socket,
+        visit: &Visit,
+        message: Message,
+    ) -> Result<Option<String>, Stopped> {
+        let limit = self.timing.dead_after;
+        Ok(match self.unless_stopped(timeout(limit, socket.send(message))).await? {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(link::loss_reason(&visit.place, Some(Err(error)))),
+            Err(_) => Some(format!("{} takes nothing more from us: check the network", visit.place)),
+        })
+    }
+
+    /// Handles one message of the server. `Some`: the connection is lost, for this reason.
+    async fn handle_text(
+        &mut self,
+        socket: &mut Socket,
+        visit: &mut Visit,
+        text: &str,
+    ) -> Result<Option<String>, Stopped> {
+        let incoming = match decode(text) {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                self.report(SignalingEvent::Malformed { reason: malformed(&error) }).await?;
+                return Ok(None);
+            }
+        };
+        match incoming {
+            Incoming::Id(id) => {
+                let hello = encode_username(&visit.name, &id, unix_milliseconds());
+                visit.id = Some(id);
+                return self.send(socket, visit, Message::text(hello)).await;
+            }
+            Incoming::Renamed(name) => {
+                visit.name = name;
+                // A server that sends lists to all may have sent one between our wish and its refusal.
+                if visit.since.is_some() {
+                    self.signed_in(visit).await?;
+                }
+            }
+            Incoming::Users(users) => {
+                let users = visit.presence.handle_list(users).to_vec();
+                if visit.since.is_none() && visit.id.is_some() && users.contains(&visit.name) {
+                    self.signed_in(visit).await?;
+                }
+                self.report_users(visit, users).await?;
+            }
+            Incoming::Joined(user) => {
+                let users = visit.presence.handle_joined(user).to_vec();
+                self.report_users(visit, users).await?;
+            }
+            Incoming::Left(user) => {
+                let users = visit.presence.handle_left(&user).to_vec();
+                self.report_users(visit, users).await?;
+            }
+            Incoming::Message { from, target, text, date } => {
+                let date = date.unwrap_or(unix_milliseconds() as f64);
+                let from = from.unwrap_or_default();
+                self.report(SignalingEvent::Message { from, to: target, text, date }).await?;
+            }
+            // A server written after the sample sends a broadcast hang-up back to us, too.
+            Incoming::Signal { from, target: None, .. } if from.as_ref() == Some(&visit.name) => {}
+            Incoming::Signal { from, target, signal } => {
+                self.report(SignalingEvent::Signal { from, targeted: target.is_some(), signal }).await?;
+            }
+            Incoming::Undeliverable { target, of } => {
+                self.report(SignalingEvent::Undeliverable { target, of }).await?;
+            }
+            Incoming::Error(message) => {
+                self.report(SignalingEvent::Malformed { reason: format!("the server says: {message}") })
+                    .await?;
+            }
+            Incoming::Other(kind) => tracing::trace!(kind, "message of no interest"),
+        }
+        Ok(None)
+    }
+
+    async fn signed_in(&mut self, visit: &mut Visit) -> Result<(), Stopped> {
+        if visit.since.is_none() {
+            // What was meant for a session that is gone.
+            while self.outgoing.try_recv().is_ok() {}
+        }
+        visit.since.get_or_insert_with(Instant::now);
+        self.granted = Some(visit.name.clone());
+        self.reported = false;
+        let id = visit.id.clone().unwrap_or(Value::Null);
+        self.session.send_replace(Some(Session { name: visit.name.clone(), id }));
+        let renamed = visit.name != self.wish;
+        self.report(SignalingEvent::Connected { name: visit.name.clone(), renamed }).await
+    }
+
+    /// Lists that came before we were signed in are not worth a report: one with us in it follows.
+    async fn report_users(&mut self, visit: &Visit, users: Vec<String>) -> Result<(), Stopped> {
+        if visit.since.is_some() { self.report(SignalingEvent::Users(users)).await } else { Ok(()) }
+    }
+
+    /// Sends what is still waiting (a hang-up, mostly), says goodbye and waits for the answer: a socket closed with
+    /// unread data is reset, and the server might lose our last words.
+    async fn farewell(&mut self, mut socket: Socket) {
+        let goodbye = timeout(FAREWELL_TIMEOUT, async {
+            while let Ok(text) = self.outgoing.try_recv() {
+                socket.send(Message::text(text)).await?;
+            }
+            socket.close(None).await?;
+            while let Some(Ok(_)) = socket.next().await {}
+            Ok::<_, tokio_tungstenite::tungstenite::Error>(())
+        });
+        match goodbye.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "no goodbye"),
+            Err(_) => tracing::debug!("no goodbye in time"),
+        }
+    }
+
+    async fn report(&mut self, event: SignalingEvent) -> Result<(), Stopped> {
+        let events = self.events.clone();
+        self.unless_stopped(events.send(event)).await?.map_err(|_| Stopped)
+    }
+
+    /// Waits for this, but not beyond the life of the handle.
+    async fn unless_stopped<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Stopped> {
+        tokio::select! {
+            output = future => Ok(output),
+            _ = self.stopped.changed() => Err(Stopped),
+        }
+    }
+}
+
+fn malformed(error: &DecodeError) -> String {
+    format!("a message from the server could not be understood: {error}")
+}

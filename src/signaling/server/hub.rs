@@ -1,0 +1,147 @@
+//! The one task that owns the registry and the list of connections.
+//!
+//! Driven by the acceptors and the connections through one bounded queue. It never waits for a connection: what does
+//! not fit into a connection's own queue closes that connection.
+
+use super::connection::{self, Link, Outgoing};
+use super::registry::{ConnectionId, MAX_CONNECTIONS, Output, Registry};
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// Events that may wait for the hub. When full the connections wait, and TCP slows their peers; each has at most one
+/// event waiting outside the queue, and they are taken in turn.
+pub(super) const EVENT_CAPACITY: usize = 1024;
+/// Sockets that have not yet become connections (handshakes, plain HTTP) beyond the full number of connections. One
+/// more is dropped at once.
+const SPARE_SOCKETS: usize = 256;
+
+/// What happens to the server.
+pub(super) enum Event {
+    /// A listener accepted a socket.
+    Accepted(TcpStream),
+    /// The WebSocket handshake is done.
+    Opened(ConnectionId, Link),
+    /// A text message.
+    Text(ConnectionId, Utf8Bytes),
+    /// A binary message.
+    Binary(ConnectionId),
+    /// The connection's task is about to end: its last event.
+    Ended(ConnectionId),
+}
+
+/// Runs until `stop` is true, or its sender gone, and all connections are closed.
+pub(super) async fn run(
+    sender: mpsc::Sender<Event>,
+    mut events: mpsc::Receiver<Event>,
+    mut stop: watch::Receiver<bool>,
+    ping_interval: Duration,
+) {
+    let mut hub = Hub {
+        registry: Registry::new(),
+        links: HashMap::new(),
+        tasks: JoinSet::new(),
+        next_id: 1,
+        sender,
+        stop: stop.clone(),
+        ping_interval,
+    };
+    loop {
+        tokio::select! {
+            // `sender` lives in the hub, so the queue never ends.
+            Some(event) = events.recv() => hub.handle(event),
+            Some(ended) = hub.tasks.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task ended badly");
+                    hub.sweep();
+                }
+            }
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    // The connections saw the same signal; their last events must not fill the queue.
+    while !hub.tasks.is_empty() {
+        tokio::select! {
+            Some(_) = events.recv() => {}
+            Some(_) = hub.tasks.join_next() => {}
+        }
+    }
+}
+
+struct Hub {
+    registry: Registry,
+    links: HashMap<ConnectionId, Link>,
+    tasks: JoinSet<()>,
+    next_id: u64,
+    sender: mpsc::Sender<Event>,
+    stop: watch::Receiver<bool>,
+    ping_interval: Duration,
+}
+
+impl Hub {
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Accepted(stream) => {
+                if self.tasks.len() >= MAX_CONNECTIONS + SPARE_SOCKETS {
+                    tracing::warn!("too many sockets: one more is dropped");
+                    return;
+                }
+                let id = ConnectionId(self.next_id);
+                self.next_id += 1;
+                let task =
+                    connection::run(stream, id, self.sender.clone(), self.stop.clone(), self.ping_interval);
+                self.tasks.spawn(task);
+            }
+            Event::Opened(id, link) => {
+                self.links.insert(id, link);
+                self.registry.handle_connect(id, unix_milliseconds());
+            }
+            // A connection that was dropped may still have messages in the queue: they are nobody's now.
+            Event::Text(id, text) => self.registry.handle_text(id, &text, unix_milliseconds()),
+            Event::Binary(id) if self.links.contains_key(&id) => self.registry.handle_binary(id),
+            Event::Binary(_) => {}
+            Event::Ended(id) => {
+                self.links.remove(&id);
+                self.registry.handle_disconnect(id, unix_milliseconds());
+            }
+        }
+        self.deliver();
+    }
+
+    /// Carries out what the registry wants.
+    fn deliver(&mut self) {
+        while let Some((id, output)) = self.registry.poll_output() {
+            let Some(link) = self.links.get(&id) else { continue };
+            let outgoing = match output {
+                Output::Text(text) => Outgoing::Text(text),
+                Output::Close(closing) => Outgoing::Close(closing),
+            };
+            if let Err(overflow) = link.offer(outgoing) {
+                tracing::info!(connection = id.0, reason = %overflow, "connection dropped");
+                // Dropping the link ends the task even in the middle of a write.
+                self.links.remove(&id);
+                self.registry.handle_disconnect(id, unix_milliseconds());
+            }
+        }
+    }
+
+    /// Takes out connections whose task is gone without a last word.
+    fn sweep(&mut self) {
+        let gone: Vec<_> =
+            self.links.iter().filter(|(_, link)| link.is_closed()).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.links.remove(&id);
+            self.registry.handle_disconnect(id, unix_milliseconds());
+        }
+        self.deliver();
+    }
+}
+
+/// The `date` of the protocol: Unix time in milliseconds.
+fn unix_milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
