@@ -1,0 +1,140 @@
+//! A sound server of its own (PulseAudio) with virtual sound cards, apart from the one of whoever runs the tests.
+//!
+//! One null sink of four channels is the wire: what a program plays to one of the `speaker_*` sinks, and what a test
+//! plays to one of the `voice_*` sinks, both end up on channels of it, so that one recording holds both ends of a
+//! call in the same clock.
+
+use super::eventually;
+use super::process::{Guarded, log_file, run};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Samples per second of the wire and of all that hangs on it.
+pub(crate) const RATE: u32 = 48_000;
+
+/// A running sound server.
+pub(crate) struct Pulse {
+    _process: Guarded,
+    folder: TempDir,
+}
+
+impl Pulse {
+    /// Starts a sound server without any card.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, log) = (folder.path().join("state"), folder.path().join("pulse.log"));
+        std::fs::create_dir(&state).unwrap();
+        let mut command = Command::new("pulseaudio");
+        command
+            .args(["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"])
+            .args(["--realtime=no", "--high-priority=no", "--log-target=stderr", "-L"])
+            .arg(format!("module-native-protocol-unix socket={} auth-anonymous=1", socket(&folder)))
+            .env("XDG_RUNTIME_DIR", folder.path())
+            .env("PULSE_STATE_PATH", &state)
+            .env("PULSE_RUNTIME_PATH", &state)
+            .env("HOME", folder.path())
+            .env_remove("DBUS_SESSION_BUS_ADDRESS")
+            .env_remove("DISPLAY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log_file(&log));
+        let mut process = Guarded::spawn(&mut command);
+        eventually("PulseAudio starts", Duration::from_secs(20), || {
+            if let Some(status) = process.try_wait().unwrap() {
+                panic!("PulseAudio ended at once ({status}): {}", std::fs::read_to_string(&log).unwrap());
+            }
+            Path::new(&socket(&folder)).exists().then_some(())
+        });
+        Self { _process: process, folder }
+    }
+
+    /// The value of `PULSE_SERVER` for its clients.
+    pub(crate) fn address(&self) -> String {
+        format!("unix:{}", socket(&self.folder))
+    }
+
+    /// Runs pactl and gives what it printed.
+    pub(crate) fn pactl(&self, arguments: &[&str]) -> String {
+        run(self.client("pactl").args(arguments)).trim().to_owned()
+    }
+
+    /// A command that talks to this server.
+    pub(crate) fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("PULSE_SERVER", self.address()).env("HOME", self.folder.path());
+        command
+    }
+
+    /// Adds a sink that plays nowhere; its monitor hears it. `channels` are PulseAudio channel names.
+    pub(crate) fn add_null_sink(&self, name: &str, channels: &[&str]) {
+        self.pactl(&[
+            "load-module",
+            "module-null-sink",
+            &format!("sink_name={name}"),
+            &format!("rate={RATE}"),
+            "format=float32le",
+            &format!("channels={}", channels.len()),
+            &format!("channel_map={}", channels.join(",")),
+            // Without this a player's rewind rewrites what the monitor has already heard.
+            "norewinds=1",
+            &format!("sink_properties=device.description={name}"),
+        ]);
+    }
+
+    /// Adds a mono sink that is one channel of another.
+    pub(crate) fn add_remap_sink(&self, name: &str, master: &str, channel: &str) {
+        self.pactl(&[
+            "load-module",
+            "module-remap-sink",
+            &format!("sink_name={name}"),
+            &format!("master={master}"),
+            "channels=1",
+            "channel_map=mono",
+            &format!("master_channel_map={channel}"),
+            "remix=no",
+            &format!("sink_properties=device.description={name}"),
+        ]);
+    }
+
+    /// Adds a mono source that is one channel of another source.
+    pub(crate) fn add_remap_source(&self, name: &str, master: &str, channel: &str) {
+        self.pactl(&[
+            "load-module",
+            "module-remap-source",
+            &format!("source_name={name}"),
+            &format!("master={master}"),
+            "channels=1",
+            "channel_map=mono",
+            &format!("master_channel_map={channel}"),
+            "remix=no",
+            &format!("source_properties=device.description={name}"),
+        ]);
+    }
+
+    /// Plays a WAV file to a sink, in the background.
+    pub(crate) fn play(&self, sink: &str, file: &Path) -> Guarded {
+        let mut command = self.client("paplay");
+        command.arg(format!("--device={sink}")).arg("--latency-msec=50").arg(file);
+        Guarded::spawn(command.stdin(Stdio::null()).stderr(Stdio::null()))
+    }
+
+    /// Records a source to a WAV file (16 bits, that many channels) until dropped or terminated.
+    pub(crate) fn record(&self, source: &str, channels: &[&str], file: &Path) -> Guarded {
+        let mut command = self.client("parecord");
+        command
+            .arg(format!("--device={source}"))
+            .arg(format!("--rate={RATE}"))
+            .args(["--format=s16le", "--file-format=wav", "--latency-msec=50"])
+            .arg(format!("--channels={}", channels.len()))
+            .arg(format!("--channel-map={}", channels.join(",")))
+            .args(["--no-remix"])
+            .arg(file);
+        Guarded::spawn(command.stdin(Stdio::null()).stderr(Stdio::null()))
+    }
+}
+
+fn socket(folder: &TempDir) -> String {
+    folder.path().join("pulse.socket").display().to_string()
+}

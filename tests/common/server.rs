@@ -1,0 +1,72 @@
+//! The standalone signaling server as a child process, on a port that the system picked.
+
+use super::eventually;
+use super::process::{Guarded, log_file};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A running `ahoy-server`.
+pub(crate) struct Server {
+    process: Guarded,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Server {
+    /// Starts a server on loopback and waits until it accepts connections.
+    pub(crate) fn start() -> Self {
+        Self::start_at(free_address())
+    }
+
+    /// Starts a server at that address.
+    pub(crate) fn start_at(address: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("server.log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ahoy-server"));
+        command
+            .args(["--listen", &address.to_string()])
+            .stdin(Stdio::null())
+            .stdout(log_file(&log))
+            .stderr(log_file(&log));
+        let mut process = Guarded::spawn(&mut command);
+        eventually("the server listens", Duration::from_secs(10), || {
+            if let Some(status) = process.try_wait().unwrap() {
+                panic!("the server ended at once ({status}): {}", std::fs::read_to_string(&log).unwrap());
+            }
+            TcpStream::connect(address).ok()
+        });
+        Self { process, address, folder }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends the server by SIGKILL, as a crash would.
+    pub(crate) fn crash(&mut self) {
+        self.process.crash();
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
+    }
+}
+
+/// A loopback address with a TCP port that was free a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
