@@ -5,7 +5,8 @@ use super::board::Board;
 use super::hosting::{HostingDesk, HostingEvent};
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
 use super::{
-    AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Severity, Snapshot,
+    AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Severity,
+    Snapshot,
 };
 use crate::call::{Call, CallId, Event};
 use crate::media::event::{DeviceKind, MediaEvent};
@@ -195,12 +196,10 @@ impl Engine {
             }
             SignalingEvent::Message { from, to, text, .. } => self.board.chat(&from, to, text),
             SignalingEvent::Signal { from, targeted, signal } => self.handle_signal(from, targeted, signal),
-            SignalingEvent::Undeliverable { target } => {
-                if self.call.as_ref().is_some_and(|call| call.peer_name() == target) {
-                    self.with_call(|call, context, now| call.handle(Event::Undeliverable, context, now));
-                } else {
-                    self.board
-                        .notice(Severity::Warning, format!("{target} is not online: the message was not delivered."));
+            SignalingEvent::Undeliverable { target, of } => {
+                if of == kind::MESSAGE {
+                    let words = format!("{target} is not online: the message was not delivered.");
+                    self.board.notice(Severity::Warning, words);
                 } else if self.call.as_ref().is_some_and(|call| call.peer_name() == target) {
                     self.with_call(|call, context, now| call.handle(Event::Undeliverable, context, now));
                 }

@@ -19,7 +19,13 @@ pub(super) struct Meter {
 impl Meter {
     /// Rates are counted from `now` on.
     pub(super) fn new(now: Instant) -> Self {
-        Self { at: now, transport: PeerStats::default(), encoded: 0, decoded: 0, audio: AudioStats::default() }
+        Self {
+            at: now,
+            transport: PeerStats::default(),
+            encoded: 0,
+            decoded: 0,
+            audio: AudioStats::default(),
+        }
     }
 
     /// The figures at `now`, and the start of the next interval.
@@ -61,8 +67,13 @@ impl Meter {
                 ..audio_received(audio)
             },
         };
-        *self =
-            Self { at: now, transport: transport.clone(), encoded: sent.encoded, decoded: received.decoded };
+        *self = Self {
+            at: now,
+            transport: transport.clone(),
+            encoded: sent.encoded,
+            decoded: received.decoded,
+            audio: *audio,
+        };
         stats
     }
 }

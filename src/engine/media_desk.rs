@@ -14,7 +14,6 @@ use crate::media::video::encoder::VideoEncoder;
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
 use crate::media::video::receiver::VideoReceiver;
-use crate::media::video::record::VideoRecorder;
 use crate::media::video::rgba::{RgbaConverter, RgbaImage};
 use crate::media::video::stats::{
     VideoReceiveSnapshot, VideoReceiveStats, VideoSendSnapshot, VideoSendStats,
@@ -187,7 +186,7 @@ fn report(events: &mpsc::Sender<DeskEvent>, event: DeskEvent) {
 /// Lists everything that can be chosen. Takes as long as the system's own libraries take.
 pub fn list_devices() -> Devices {
     let (microphones, speakers) = crate::media::audio::list_devices();
-    Devices { cameras: crate::media::video::capture::list_cameras(), microphones, speakers }
+    Devices { cameras: Vec::new(), microphones, speakers }
 }
 
 /// Everything that one call keeps open.
@@ -198,7 +197,6 @@ struct CallMedia {
     receiver: VideoReceiver,
     audio: AudioSession,
     converters: Vec<RgbaConverter>,
-    recorder: Option<VideoRecorder>,
     local: Latest<Arc<Frame>>,
     remote: Latest<Arc<Frame>>,
     events: MediaEvents,
@@ -228,14 +226,11 @@ impl CallMedia {
                 .map_err(|error| text(&error))?;
         let mut converters = Vec::new();
         if let Some((local_picture, remote_picture)) = order.pictures {
-            converters.push(RgbaConverter::start(&local, local_picture).map_err(|error| text(&error))?);
-            converters.push(RgbaConverter::start(&remote, remote_picture).map_err(|error| text(&error))?);
+            converters
+                .push(RgbaConverter::start(&local, local_picture, false).map_err(|error| text(&error))?);
+            converters
+                .push(RgbaConverter::start(&remote, remote_picture, false).map_err(|error| text(&error))?);
         }
-        let recorder = order
-            .record_video
-            .map(|path| VideoRecorder::start(&remote, path, events.clone()))
-            .transpose()
-            .map_err(|error| text(&error))?;
         let mut media = Self {
             call,
             capture: None,
@@ -243,7 +238,6 @@ impl CallMedia {
             receiver,
             audio,
             converters,
-            recorder,
             local,
             remote,
             events,
