@@ -1,5 +1,8 @@
 //! The client against our server, a server written after the article's sample, and no server.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![allow(clippy::result_large_err, reason = "the callback's type is the library's")]
+
 #[path = "common/signaling.rs"]
 mod fixture;
 

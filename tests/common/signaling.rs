@@ -1,6 +1,7 @@
 //! A raw WebSocket peer and a server on a port of its own.
 
 #![allow(dead_code, reason = "not every test binary uses every helper")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use ahoy::signaling::server::Server;
 use futures_util::{SinkExt, StreamExt};
