@@ -1,5 +1,8 @@
 //! The client against our server, a server written after the article's sample, and no server.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![allow(clippy::result_large_err, reason = "the callback's type is the library's")]
+
 #[path = "common/signaling.rs"]
 mod fixture;
 
@@ -11,10 +14,13 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 struct Participant {
     client: SignalingClient,
@@ -56,6 +62,18 @@ impl Participant {
             other => panic!("not disconnected but {other:?}"),
         }
     }
+}
+
+/// A server of a test's own: accepts one connection, choosing the subprotocol or not.
+async fn accept(listener: &TcpListener, agree: bool) -> WebSocketStream<TcpStream> {
+    let (stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let choose = |_: &Request, mut response: Response| {
+        if agree {
+            response.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("json"));
+        }
+        Ok(response)
+    };
+    tokio_tungstenite::accept_hdr_async(stream, choose).await.unwrap()
 }
 
 fn offer() -> Signal {
@@ -157,8 +175,7 @@ async fn a_server_that_falls_silent_is_noticed() {
         ..Timing::default()
     };
     let mut alice = Participant::connect_with(address, "alice", timing);
-    let (stream, _) = listener.accept().await.unwrap();
-    let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+    let mut socket = accept(&listener, true).await;
     for message in [json!({"type": "id", "id": 1}), json!({"type": "userlist", "users": ["alice"]})] {
         socket.send(Message::text(message.to_string())).await.unwrap();
     }
@@ -173,8 +190,7 @@ async fn a_server_that_falls_silent_is_noticed() {
 async fn a_server_written_after_the_sample_is_enough() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut bob = Participant::connect(listener.local_addr().unwrap(), "bob");
-    let (stream, _) = listener.accept().await.unwrap();
-    let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+    let mut socket = accept(&listener, true).await;
     let say = |message: Value| Message::text(message.to_string());
     socket.send(say(json!({"type": "userlist", "users": ["bob"]}))).await.unwrap();
     socket.send(say(json!({"type": "id", "id": 4}))).await.unwrap();
@@ -199,4 +215,16 @@ async fn a_server_written_after_the_sample_is_enough() {
     // Our own hang-up, sent back, is no event.
     let expected = SignalingEvent::Message { from: "bob".into(), to: None, text: "hi".into(), date: 5.0 };
     assert_eq!(bob.next().await, expected);
+}
+
+#[tokio::test]
+async fn a_server_without_subprotocols_is_asked_again_without() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut bob = Participant::connect(listener.local_addr().unwrap(), "bob");
+    let _refused = accept(&listener, false).await;
+    let mut socket = accept(&listener, false).await;
+    for message in [json!({"type": "id", "id": 1}), json!({"type": "userlist", "users": ["bob"]})] {
+        socket.send(Message::text(message.to_string())).await.unwrap();
+    }
+    assert_eq!(bob.connected().await, ("bob".into(), false));
 }

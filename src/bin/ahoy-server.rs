@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 /// The signaling server of Ahoy: lets participants find each other. Sound and picture do not pass through it.
@@ -21,9 +22,22 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(arguments.verbose);
+    match serve(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The words alone: a backtrace helps nobody whose port is taken. A closed stderr leaves the exit code.
+            if let Err(unwritten) = writeln!(std::io::stderr().lock(), "ahoy-server: {error:#}") {
+                tracing::debug!(%unwritten, "cannot print the error");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot watch for signals")?;
     let mut server = Server::new();
     let address = server.listen(arguments.listen).await?;

@@ -94,7 +94,9 @@ fn split_authority<'a>(authority: &'a str, text: &str) -> Result<(String, Option
     }
     if let Some(bracketed) = authority.strip_prefix('[') {
         let (host, rest) = bracketed.split_once(']').ok_or_else(no_address)?;
-        let host = host.parse::<Ipv6Addr>().map_err(|_| format!("\"{host}\" is no IPv6 address"))?;
+        let Ok(host) = host.parse::<Ipv6Addr>() else {
+            return Err(format!("\"{host}\" is no IPv6 address"));
+        };
         return match rest.strip_prefix(':') {
             Some(port) => Ok((host.to_string(), Some(port))),
             None if rest.is_empty() => Ok((host.to_string(), None)),

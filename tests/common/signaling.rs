@@ -1,6 +1,7 @@
 //! A raw WebSocket peer and a server on a port of its own.
 
 #![allow(dead_code, reason = "not every test binary uses every helper")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use ahoy::signaling::server::Server;
 use futures_util::{SinkExt, StreamExt};
@@ -15,24 +16,24 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// Longest wait for anything that must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server on a free port of the loopback interface.
-pub async fn server() -> (Server, SocketAddr) {
+pub(crate) async fn server() -> (Server, SocketAddr) {
     let mut server = Server::new();
     let address = server.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     (server, address)
 }
 
 /// A peer that speaks exactly what a test tells it to.
-pub struct Peer {
-    pub socket: WebSocketStream<TcpStream>,
-    pub subprotocol: Option<String>,
+pub(crate) struct Peer {
+    pub(crate) socket: WebSocketStream<TcpStream>,
+    pub(crate) subprotocol: Option<String>,
 }
 
 impl Peer {
     /// Connects, asking for these subprotocols.
-    pub async fn connect(address: SocketAddr, subprotocols: Option<&str>) -> Self {
+    pub(crate) async fn connect(address: SocketAddr, subprotocols: Option<&str>) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let mut request = format!("ws://{address}/").into_client_request().unwrap();
         if let Some(subprotocols) = subprotocols {
@@ -46,7 +47,7 @@ impl Peer {
     }
 
     /// Connects and signs in as the article's page does, and reads everything up to its first list.
-    pub async fn page(address: SocketAddr, name: &str) -> Self {
+    pub(crate) async fn page(address: SocketAddr, name: &str) -> Self {
         let mut peer = Self::connect(address, Some("json")).await;
         let id = peer.receive().await;
         assert_eq!(id["type"], "id");
@@ -56,16 +57,16 @@ impl Peer {
         peer
     }
 
-    pub async fn send(&mut self, message: Value) {
+    pub(crate) async fn send(&mut self, message: Value) {
         self.send_text(&message.to_string()).await;
     }
 
-    pub async fn send_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         timeout(PATIENCE, self.socket.send(Message::text(text))).await.unwrap().unwrap();
     }
 
     /// The next text message.
-    pub async fn receive(&mut self) -> Value {
+    pub(crate) async fn receive(&mut self) -> Value {
         loop {
             match timeout(PATIENCE, self.socket.next()).await.expect("nothing came") {
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
@@ -76,7 +77,7 @@ impl Peer {
     }
 
     /// The next message of this type; what comes before it is dropped.
-    pub async fn until(&mut self, kind: &str) -> Value {
+    pub(crate) async fn until(&mut self, kind: &str) -> Value {
         loop {
             let message = self.receive().await;
             if message["type"] == kind {
@@ -86,7 +87,7 @@ impl Peer {
     }
 
     /// The close code with which the server ends this connection.
-    pub async fn close_code(&mut self) -> u16 {
+    pub(crate) async fn close_code(&mut self) -> u16 {
         loop {
             match timeout(PATIENCE, self.socket.next()).await.expect("not closed") {
                 Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
@@ -98,7 +99,7 @@ impl Peer {
     }
 
     /// Nothing has come to this peer but its own echo: it hears itself next.
-    pub async fn assert_undisturbed(&mut self) {
+    pub(crate) async fn assert_undisturbed(&mut self) {
         self.send(json!({"type": "message", "text": "still here"})).await;
         let next = self.receive().await;
         assert_eq!(next["text"], "still here", "a bystander was disturbed: {next}");

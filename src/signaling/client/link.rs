@@ -19,30 +19,43 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 const MAX_INCOMING_BYTES: usize = 8 * MAX_MESSAGE_BYTES;
 /// How long one of several addresses of a host may take before the next is tried.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(4);
+/// Receive buffer, bytes.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 pub(super) type Socket = WebSocketStream<TcpStream>;
 
 /// Connects and shakes hands. The error is a reason in words a person can act on.
 pub(super) async fn open(url: &str, timing: &Timing) -> Result<Socket, String> {
     let address = ServerAddress::parse(url)?;
+    match shake_hands(&address, timing, true).await? {
+        Some(socket) => Ok(socket),
+        // A server need not choose a subprotocol, but the library, like browsers, insists when it asked for one.
+        None => shake_hands(&address, timing, false).await?.ok_or_else(|| no_server(&address)),
+    }
+}
+
+/// `None`: the server does not know the subprotocol.
+async fn shake_hands(address: &ServerAddress, timing: &Timing, ask: bool) -> Result<Option<Socket>, String> {
     let place = address.authority();
-    let no_answer = || format!("{place} does not answer: check the address, the network and the firewall");
-    let stream = match timeout(timing.connect, connect(&address)).await {
-        Ok(stream) => stream.map_err(|error| connect_reason(&address, &error))?,
-        Err(_) => return Err(no_answer()),
+    let stream = match timeout(timing.connect, connect(address)).await {
+        Ok(stream) => stream.map_err(|error| connect_reason(address, &error))?,
+        Err(_) => return Err(no_answer(address)),
     };
     let mut request = address
         .url()
         .into_client_request()
-        .map_err(|error| format!("\"{url}\" is no address of a signaling server: {error}"))?;
-    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        .map_err(|error| format!("{place} cannot be asked for this address: {error}"))?;
+    if ask {
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
     let config = WebSocketConfig::default()
-        .read_buffer_size(16 * 1024)
+        .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_message_size(Some(MAX_INCOMING_BYTES))
         .max_frame_size(Some(MAX_INCOMING_BYTES));
     match timeout(timing.connect, client_async_with_config(request, stream, Some(config))).await {
-        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Ok((socket, _))) => Ok(Some(socket)),
+        Ok(Err(Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)))) if ask => Ok(None),
         Ok(Err(Error::Http(response))) => Err(format!(
             "{place} answers, but is no signaling server (HTTP status {})",
             response.status().as_u16()
@@ -50,10 +63,18 @@ pub(super) async fn open(url: &str, timing: &Timing) -> Result<Socket, String> {
         Ok(Err(Error::Io(error))) => Err(format!("{place} broke the connection off: {error}")),
         Ok(Err(error)) => {
             tracing::debug!(%error, "no handshake");
-            Err(format!("{place} answers, but is no signaling server: check the port"))
+            Err(no_server(address))
         }
         Err(_) => Err(format!("{place} takes the connection, but says nothing: check the port")),
     }
+}
+
+fn no_answer(address: &ServerAddress) -> String {
+    format!("{} does not answer: check the address, the network and the firewall", address.authority())
+}
+
+fn no_server(address: &ServerAddress) -> String {
+    format!("{} answers, but is no signaling server: check the port", address.authority())
 }
 
 /// Tries the host's addresses in the resolver's order.
@@ -78,9 +99,7 @@ fn connect_reason(address: &ServerAddress, error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => {
             format!("nothing answers on {place}: is the server running, and is the port right?")
         }
-        io::ErrorKind::TimedOut => {
-            format!("{place} does not answer: check the address, the network and the firewall")
-        }
+        io::ErrorKind::TimedOut => no_answer(address),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
             format!("there is no way to {place}: is this computer connected to a network?")
         }
@@ -92,7 +111,7 @@ fn connect_reason(address: &ServerAddress, error: &io::Error) -> String {
     }
 }
 
-/// Why an open connection ended, from what reading it returned. `None`: it ended without a word.
+/// Why an open connection ended, from what reading or writing it last returned. `None`: it ended without a word.
 pub(super) fn loss_reason(place: &str, last: Option<Result<Message, Error>>) -> String {
     match last {
         Some(Ok(Message::Close(Some(frame)))) if !frame.reason.is_empty() => {

@@ -263,7 +263,8 @@ impl Task {
 
     async fn report(&mut self, event: SignalingEvent) -> Result<(), Stopped> {
         let events = self.events.clone();
-        self.unless_stopped(events.send(event)).await?.map_err(|_| Stopped)
+        // Nobody listens any more: that is as if the handle were gone.
+        if self.unless_stopped(events.send(event)).await?.is_ok() { Ok(()) } else { Err(Stopped) }
     }
 
     /// Waits for this, but not beyond the life of the handle.
