@@ -27,8 +27,6 @@ const ROUTE_EVERY: u32 = 4;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a lost connection is offered to an engine whose event queue is full.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
-/// First estimate, bits per second, before any feedback (libwebrtc starts at 300 kbit/s, too).
-const START_BITS_PER_SECOND: u32 = 300_000;
 
 /// Whose events these are: a call, and which of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -191,7 +189,6 @@ async fn live(
 ) -> Result<(), PeerError> {
     let PeerPorts { video_out, audio_out, video_in, audio_in, feedback, control } = ports;
     let wire = Arc::new(Wire::default());
-    wire.estimate.store(START_BITS_PER_SECOND.min(config.max_bits_per_second), Ordering::Relaxed);
     let (built, notices) =
         build::build(&config, video_in, audio_in, Arc::clone(&control), Arc::clone(&wire)).await?;
     let connection = Arc::clone(&built.connection);
