@@ -18,8 +18,10 @@ const HEADROOM: f64 = 1.5;
 const HEADROOM_BITS: f64 = 10_000.0;
 /// Smallest additive increase, bits per second each second.
 const MIN_ADDITIVE: f64 = 4_000.0;
-/// Octets of an average video packet, the step of the additive increase per response time.
-const PACKET_OCTETS: f64 = 1_200.0;
+/// The additive increase is one average packet per response time; pictures of this rate in packets of at most this
+/// many bits tell how large that is.
+const PICTURES_PER_SECOND: f64 = 30.0;
+const PACKET_BITS: f64 = 1_200.0 * 8.0;
 /// What a response takes beyond the round trip.
 const RESPONSE: Duration = Duration::from_millis(100);
 /// Smoothing of the known capacity and its deviation.
@@ -144,7 +146,9 @@ impl DelayBased {
             self.estimate * START_GROWTH.powf(seconds)
         } else if self.capacity.is_some() {
             let response = (rtt + RESPONSE).as_secs_f64();
-            self.estimate + (PACKET_OCTETS * 8.0 / response).max(MIN_ADDITIVE) * seconds
+            let picture = self.estimate / PICTURES_PER_SECOND;
+            let packet = picture / (picture / PACKET_BITS).ceil();
+            self.estimate + (packet / response).max(MIN_ADDITIVE) * seconds
         } else {
             self.estimate * GROWTH.powf(seconds)
         };

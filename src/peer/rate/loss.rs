@@ -19,6 +19,10 @@ const LOW: f64 = 0.02;
 const GROWTH: f64 = 1.08;
 /// After a decrease the loss must have fallen to this share of what it was, or it was not ours.
 const RESPONSE: f64 = 0.75;
+/// Standard deviations of chance that are allowed for (one-sided 95 %): few packets prove little.
+const CONFIDENCE: f64 = 1.65;
+/// How fast the path's own loss is believed to have become less, per window.
+const INHERENT_WEIGHT: f64 = 0.1;
 /// Most of the loss that is believed to be the path's own.
 const MAX_INHERENT: f64 = 0.3;
 
@@ -53,29 +57,32 @@ impl LossBased {
         self.packets += outcomes.len() as u32;
         self.lost += outcomes.iter().filter(|outcome| outcome.arrived.is_none()).count() as u32;
         if now.saturating_duration_since(begun) >= WINDOW && self.packets >= MIN_PACKETS {
-            let loss = f64::from(self.lost) / f64::from(self.packets);
+            let (packets, lost) = (f64::from(self.packets), f64::from(self.lost));
             self.begun = Some(now);
             (self.packets, self.lost) = (0, 0);
-            self.judge(loss, target, throughput);
+            self.judge(lost / packets, packets, target, throughput);
         }
         self.estimate
     }
 
-    fn judge(&mut self, loss: f64, target: f64, throughput: Option<f64>) {
+    fn judge(&mut self, loss: f64, packets: f64, target: f64, throughput: Option<f64>) {
         if let Some(before) = self.before.take()
             && loss >= before * RESPONSE
         {
             self.inherent = loss.min(MAX_INHERENT);
         }
         // A path that loses less than was thought is better than was thought.
-        self.inherent = self.inherent.min(loss);
+        if loss < self.inherent {
+            self.inherent += INHERENT_WEIGHT * (loss - self.inherent);
+        }
+        let chance = CONFIDENCE * (loss * (1.0 - loss) / packets).sqrt();
         let excess = loss - self.inherent;
-        if excess > HIGH {
+        if excess - chance > HIGH {
             self.before = Some(loss);
             // Less than what gets through anyway would help nobody.
             let floor = throughput.unwrap_or(0.0).min(target) * (1.0 - HIGH);
             self.estimate = (target.min(self.estimate) * (1.0 - 0.5 * excess)).max(floor);
-        } else if excess < LOW {
+        } else if excess - chance < LOW {
             self.estimate *= GROWTH;
         }
         self.estimate = self.estimate.clamp(MIN_BITS_PER_SECOND, self.max);

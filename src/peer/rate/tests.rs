@@ -122,7 +122,8 @@ impl Simulation {
             .drain(..=newest)
             .map(|(departed, arrived)| Outcome { departed: self.epoch + departed, arrived, octets: PACKET })
             .collect();
-        let rtt = self.path.delay * 2;
+        let waiting = self.path.busy_until.saturating_sub(self.now);
+        let rtt = self.path.delay * 2 + waiting;
         self.estimator.handle_feedback(self.epoch + self.now, &outcomes, Some(rtt));
     }
 
