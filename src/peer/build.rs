@@ -81,7 +81,7 @@ pub(super) async fn build(
         .with(Slot::NackResponder, Resend::new(Arc::clone(&wire)))
         .with(Slot::from(6_500), Unwrap::default())
         .with(Slot::NackGenerator, Request::new(Arc::clone(&wire), video_ssrc))
-        .with(Slot::TwccReceiver, TwccReceiverBuilder::new().build())
+        .with(Slot::from(6_400), TwccReceiverBuilder::new().build())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
         .with(
