@@ -1,15 +1,19 @@
 //! Makes the `webrtc` connection: settings, codecs, interceptors, tracks, sockets.
 
 use super::chain::deliver::Deliver;
+use super::chain::request::Request;
+use super::chain::resend::Resend;
 use super::chain::tap::Tap;
+use super::chain::transport::Transport;
 use super::chain::unwrap::Unwrap;
 use super::chain::wire::Wire;
 use super::handler::{Handler, NOTICE_CAPACITY, Notice};
+use super::rate::Estimator;
 use super::{PeerConfig, PeerError, codecs};
 use crate::config::IceServer;
 use crate::media::ports::{ReceivedPacket, SendControl};
 use rtc::interceptor::{
-    NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot,
+    ReceiverReportBuilder, Registry, SenderReportBuilder, Slot,
     TwccReceiverBuilder,
 };
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
@@ -39,6 +43,8 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Checks of one pair before it is given up: 10 s, time for slow signaling to bring the other side's description.
 const MAX_CHECKS: u16 = 200;
+/// First estimate, bits per second, before any feedback (libwebrtc starts at 300 kbit/s, too).
+const START_BITS_PER_SECOND: u32 = 300_000;
 /// Relayed pairs wait for so long for a direct one.
 const RELAY_WAIT: Duration = Duration::from_millis(500);
 
@@ -68,11 +74,14 @@ pub(super) async fn build(
     let audio_ssrc = rand::random::<u32>() | 1;
     let (video_ssrc, repair_ssrc) = (audio_ssrc.wrapping_add(2), audio_ssrc.wrapping_add(4));
 
+    let start = f64::from(START_BITS_PER_SECOND);
+    let estimator = Estimator::new(start, f64::from(config.max_bits_per_second));
     let registry = Registry::new()
-        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::from(1_500), Transport::new(Arc::clone(&control), Arc::clone(&wire), estimator))
+        .with(Slot::NackResponder, Resend::new(Arc::clone(&wire)))
         .with(Slot::from(6_500), Unwrap::default())
-        .with(Slot::NackGenerator, NackGeneratorBuilder::new().build())
-        .with(Slot::TwccReceiver, TwccReceiverBuilder::new().build())
+        .with(Slot::NackGenerator, Request::new(Arc::clone(&wire), video_ssrc))
+        .with(Slot::from(6_400), TwccReceiverBuilder::new().build())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
         .with(

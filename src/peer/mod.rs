@@ -10,6 +10,7 @@ mod connection;
 mod h264;
 mod handler;
 mod pacer;
+mod rate;
 mod sdp;
 mod send;
 mod task;

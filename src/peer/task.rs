@@ -8,16 +8,15 @@ use super::{COMMAND_CAPACITY, Command, PeerConfig, PeerEvent, PeerPorts, PeerSta
 use crate::call::{CallId, Connectivity};
 use crate::media::ports::Feedback;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::statistics::StatsSelector;
-use rtc::statistics::report::RTCStatsReportEntry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 use webrtc::media_stream::track_local::TrackLocal;
-use webrtc::peer_connection::PeerConnection;
+use webrtc::peer_connection::RTCIceCandidateType;
+use webrtc::rtp_transceiver::RtpSender;
 
 /// Statistics are renewed this often.
 const STATS_INTERVAL: Duration = Duration::from_millis(250);
@@ -27,8 +26,6 @@ const ROUTE_EVERY: u32 = 4;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a lost connection is offered to an engine whose event queue is full.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
-/// First estimate, bits per second, before any feedback (libwebrtc starts at 300 kbit/s, too).
-const START_BITS_PER_SECOND: u32 = 300_000;
 
 /// Whose events these are: a call, and which of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -191,7 +188,6 @@ async fn live(
 ) -> Result<(), PeerError> {
     let PeerPorts { video_out, audio_out, video_in, audio_in, feedback, control } = ports;
     let wire = Arc::new(Wire::default());
-    wire.estimate.store(START_BITS_PER_SECOND.min(config.max_bits_per_second), Ordering::Relaxed);
     let (built, notices) =
         build::build(&config, video_in, audio_in, Arc::clone(&control), Arc::clone(&wire)).await?;
     let connection = Arc::clone(&built.connection);
@@ -263,7 +259,7 @@ impl Drop for AbortOnDrop {
 
 /// Asks for keyframes and renews the statistics.
 struct Upkeep {
-    connection: Arc<dyn PeerConnection>,
+    sender: Arc<dyn RtpSender>,
     video_track: Arc<dyn TrackLocal>,
     video_ssrc: u32,
     wire: Arc<Wire>,
@@ -274,7 +270,7 @@ struct Upkeep {
 impl Upkeep {
     fn new(built: &Built, stats: watch::Sender<PeerStats>, feedback: mpsc::Receiver<Feedback>) -> Self {
         Self {
-            connection: Arc::clone(&built.connection),
+            sender: Arc::clone(&built.video_sender),
             video_track: built.video_track.clone(),
             video_ssrc: built.video_ssrc,
             wire: Arc::clone(&built.wire),
@@ -321,17 +317,13 @@ impl Upkeep {
 
     /// Type of the local candidate of the selected pair.
     async fn route(&self) -> Option<&'static str> {
-        let report = self.connection.get_stats(Instant::now(), StatsSelector::None).await;
-        let pair = &report.transport()?.selected_candidate_pair_id;
-        let pair = report.candidate_pairs().find(|candidate| candidate.stats.id == *pair)?;
-        match report.get(&pair.local_candidate_id)? {
-            RTCStatsReportEntry::LocalCandidate(candidate) => match candidate.candidate_type.to_string().as_str() {
-                "host" => Some("host"),
-                "srflx" => Some("srflx"),
-                "prflx" => Some("prflx"),
-                "relay" => Some("relay"),
-                _ => None,
-            },
+        let transport = self.sender.transport().await.ok()??;
+        let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
+        match pair.local().typ {
+            RTCIceCandidateType::Host => Some("host"),
+            RTCIceCandidateType::Srflx => Some("srflx"),
+            RTCIceCandidateType::Prflx => Some("prflx"),
+            RTCIceCandidateType::Relay => Some("relay"),
             _ => None,
         }
     }

@@ -9,18 +9,17 @@
 //! |---|---|---|---|
 //! | 1 500 | [`transport::Transport`] | congestion feedback to the estimator | numbers and stamps every RTP packet |
 //! | 4 000 | [`resend::Resend`] | answers NACK | keeps what was sent |
+//! | 6 400 | the crate's TWCC receiver, before probes end in the next | | congestion feedback to the remote |
 //! | 6 500 | [`unwrap::Unwrap`] | RTX becomes the packet it repairs | |
 //! | 7 000 | [`request::Request`] | notes gaps | asks for what is missing |
-//! | 8 000 | the crate's TWCC receiver | | congestion feedback to the remote |
 //! | 10 000, 11 000 | the crate's reports | | receiver and sender reports |
-//! | 12 500 | [`tap::Tap`] | PLI, FIR, REMB and reports to the encoders | |
+//! | 12 500 | [`tap::Tap`] | PLI, FIR and receiver reports to the encoders | |
 //! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
-
 pub(super) mod deliver;
-
-
+pub(super) mod request;
+pub(super) mod resend;
 pub(super) mod tap;
-
+pub(super) mod transport;
 pub(super) mod unwrap;
 pub(super) mod wire;
 

@@ -1,4 +1,4 @@
-//! Listens to inbound RTCP, which otherwise never reaches the application: keyframe wishes, REMB, loss of our audio.
+//! Listens to inbound RTCP, which otherwise never reaches the application: keyframe wishes, round trips, loss of our audio.
 
 use super::wire::Wire;
 use super::{Belt, belt_protocol};
@@ -79,9 +79,9 @@ impl Tap {
             if (report.ssrc == self.audio_ssrc || report.ssrc == self.video_ssrc)
                 && let Some(sample) = round_trip_ms(report, ntp_middle(SystemTime::now()))
             {
-                let smoothed = self.wire.rtt_ms().map_or(sample, |old| old + RTT_WEIGHT * (sample - old));
-                // At least one microsecond: zero means "not measured".
-                self.wire.rtt_us.store((smoothed * 1000.0).max(1.0) as u32, Ordering::Relaxed);
+                let measured = self.wire.rtt_reported.swap(true, Ordering::Relaxed);
+                let old = self.wire.rtt_ms().filter(|_| measured);
+                self.wire.set_rtt_ms(old.map_or(sample, |old| old + RTT_WEIGHT * (sample - old)));
             }
         }
     }

@@ -41,6 +41,8 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) video_ssrc: AtomicU32,
     /// Round-trip time in microseconds, smoothed; 0 before the first measurement.
     pub(in crate::peer) rtt_us: AtomicU32,
+    /// A receiver report has measured the round trip; before that it is guessed from congestion feedback.
+    pub(in crate::peer) rtt_reported: AtomicBool,
     /// Send-side bandwidth estimate for everything, bits per second.
     pub(in crate::peer) estimate: AtomicU32,
     /// Media may flow: ICE and DTLS are up.
@@ -54,6 +56,12 @@ impl Wire {
             0 => None,
             microseconds => Some(f64::from(microseconds) / 1000.0),
         }
+    }
+
+    /// Sets the round-trip time.
+    pub(in crate::peer) fn set_rtt_ms(&self, milliseconds: f64) {
+        // At least one microsecond: zero means "not measured".
+        self.rtt_us.store((milliseconds * 1000.0).max(1.0) as u32, Ordering::Relaxed);
     }
 
     /// The counters, as the engine sees them.

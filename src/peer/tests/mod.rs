@@ -1,4 +1,5 @@
 //! Two peers in one process, through the real stack, on loopback.
 
 mod connecting;
+mod negotiating;
 mod pair;

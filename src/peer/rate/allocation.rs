@@ -1,0 +1,56 @@
+//! Shares the estimate between sound and picture: sound first. Sans-IO.
+
+/// Below this estimate there is only sound, bits per second …
+const VIDEO_OFF_BELOW: f64 = 60_000.0;
+/// … and pictures come back above this.
+const VIDEO_ON_ABOVE: f64 = 100_000.0;
+/// Opus targets, bits per second, by estimate.
+const AUDIO_LOW: f64 = 20_000.0;
+const AUDIO_NORMAL: f64 = 32_000.0;
+const AUDIO_HIGH: f64 = 48_000.0;
+const AUDIO_LOW_BELOW: f64 = 120_000.0;
+const AUDIO_HIGH_ABOVE: f64 = 500_000.0;
+/// Headers of 50 sound packets a second: 60 octets each.
+const AUDIO_OVERHEAD: f64 = 50.0 * 60.0 * 8.0;
+/// Share of the video rate that its packets' headers take: about 70 octets to 1 150.
+const VIDEO_OVERHEAD: f64 = 0.06;
+
+/// Targets of the encoders, bits per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::peer) struct Shares {
+    pub(in crate::peer) audio: f64,
+    /// 0: no picture.
+    pub(in crate::peer) video: f64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::peer) struct Allocation {
+    video: bool,
+}
+
+impl Default for Allocation {
+    fn default() -> Self {
+        Self { video: true }
+    }
+}
+
+impl Allocation {
+    /// The targets for this estimate.
+    pub(in crate::peer) fn shares(&mut self, estimate: f64) -> Shares {
+        if estimate < VIDEO_OFF_BELOW {
+            self.video = false;
+        } else if estimate > VIDEO_ON_ABOVE {
+            self.video = true;
+        }
+        let audio = if estimate < AUDIO_LOW_BELOW {
+            AUDIO_LOW
+        } else if estimate > AUDIO_HIGH_ABOVE {
+            AUDIO_HIGH
+        } else {
+            AUDIO_NORMAL
+        };
+        let rest = (estimate - audio - AUDIO_OVERHEAD).max(0.0);
+        Shares { audio, video: if self.video { rest * (1.0 - VIDEO_OVERHEAD) } else { 0.0 } }
+    }
+}
