@@ -175,6 +175,15 @@ mod tests {
         })
     }
 
+    /// Like a voice: many harmonics under a slow envelope.
+    fn voice(start: usize) -> [f32; FRAME] {
+        std::array::from_fn(|i| {
+            let t = (start + i) as f32 / SAMPLE_RATE as f32 * std::f32::consts::TAU;
+            let harmonics: f32 = (1..20).map(|h| (t * 130.0 * h as f32).sin() / h as f32).sum();
+            0.1 * (0.5 + 0.5 * (t * 4.0).sin()) * harmonics
+        })
+    }
+
     fn rms(samples: &[f32]) -> f32 {
         (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt()
     }
@@ -191,11 +200,16 @@ mod tests {
             assert_eq!(decoder.decode(&data, &mut out), Some(FRAME));
             output.extend(out);
         }
-        // The codec delays by its look-ahead of 312 samples (6.5 ms).
-        let (input, output) = (&input[48_000..90_000], &output[48_312..90_312]);
-        assert!((rms(output) / rms(input) - 1.0).abs() < 0.06, "{} {}", rms(output), rms(input));
-        let error: Vec<f32> = input.iter().zip(output).map(|(a, b)| a - b).collect();
-        let snr = 20.0 * (rms(input) / rms(&error)).log10();
+        let input = &input[48_000..90_000];
+        assert!((rms(&output[48_000..90_000]) / rms(input) - 1.0).abs() < 0.06);
+        // The codec delays by its look-ahead (6.5 ms) and, by mode, a little more: the best fit counts.
+        let snr = (200..500)
+            .map(|delay| {
+                let output = &output[48_000 + delay..90_000 + delay];
+                let error: Vec<f32> = input.iter().zip(output).map(|(a, b)| a - b).collect();
+                20.0 * (rms(input) / rms(&error)).log10()
+            })
+            .fold(f32::MIN, f32::max);
         assert!(snr > 15.0, "{snr} dB");
     }
 
@@ -217,36 +231,17 @@ mod tests {
     #[test]
     fn a_reported_loss_makes_speech_carry_the_frame_before_it() {
         let mut encoder = Encoder::new().unwrap();
-        // Speech-like: a rich harmonic sound with a slow envelope.
-        let mut voice = |n: usize| -> bool {
-            let frame: [f32; FRAME] = std::array::from_fn(|i| {
-                let t = (n * FRAME + i) as f32 / SAMPLE_RATE as f32;
-                let envelope = 0.5 + 0.5 * (t * 4.0 * std::f32::consts::TAU).sin();
-                let harmonics: f32 =
-                    (1..20).map(|h| (t * 130.0 * h as f32 * std::f32::consts::TAU).sin() / h as f32).sum();
-                0.1 * envelope * harmonics
-            });
-            match encoder.encode(&frame).unwrap() {
-                Encoded::Packet { data, .. } => has_low_bitrate_redundancy(&data),
-                Encoded::Silence => false,
-            }
+        let redundant = |encoder: &mut Encoder, frames: std::ops::Range<usize>| {
+            frames
+                .filter(|n| match encoder.encode(&voice(n * FRAME)).unwrap() {
+                    Encoded::Packet { data, .. } => has_low_bitrate_redundancy(&data),
+                    Encoded::Silence => false,
+                })
+                .count()
         };
-        assert_eq!((0..100).filter(|n| voice(*n)).count(), 0);
+        assert_eq!(redundant(&mut encoder, 0..100), 0);
         encoder.adapt(32_000, 0.15).unwrap();
-        let mut again = |n: usize| {
-            let frame: [f32; FRAME] = std::array::from_fn(|i| {
-                let t = (n * FRAME + i) as f32 / SAMPLE_RATE as f32;
-                let envelope = 0.5 + 0.5 * (t * 4.0 * std::f32::consts::TAU).sin();
-                let harmonics: f32 =
-                    (1..20).map(|h| (t * 130.0 * h as f32 * std::f32::consts::TAU).sin() / h as f32).sum();
-                0.1 * envelope * harmonics
-            });
-            match encoder.encode(&frame).unwrap() {
-                Encoded::Packet { data, .. } => has_low_bitrate_redundancy(&data),
-                Encoded::Silence => false,
-            }
-        };
-        let with = (100..200).filter(|n| again(*n)).count();
+        let with = redundant(&mut encoder, 100..200);
         assert!(with > 50, "{with} of 100 packets carry redundancy");
     }
 }

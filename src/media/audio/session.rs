@@ -127,3 +127,6 @@ impl Drop for AudioSession {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests;
