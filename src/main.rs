@@ -102,7 +102,8 @@ fn run_window(participant: &Participant) -> ExitCode {
     drop(guard);
     runtime.block_on(quit(engine));
     runtime.shutdown_background();
-    finish(shown.context("the window could not be opened"), exit_code::UNAVAILABLE)
+    // The toolkit's error cannot cross threads, so its words are taken.
+    finish(shown.map_err(|error| anyhow::anyhow!("{error}")), exit_code::UNAVAILABLE)
 }
 
 /// Has the window painted anew whenever there is something new to see.

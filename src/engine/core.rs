@@ -11,7 +11,7 @@ use super::{
 use crate::call::{Call, CallId, Event};
 use crate::media::event::{DeviceKind, MediaEvent};
 use crate::peer::{PeerEvent, PeerTag};
-use crate::protocol::{HangUpReason, Signal, kind};
+use crate::protocol::{HangUpReason, Signal};
 use crate::signaling::client::{EVENT_CAPACITY, SignalingClient, SignalingEvent};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -196,12 +196,12 @@ impl Engine {
             }
             SignalingEvent::Message { from, to, text, .. } => self.board.chat(&from, to, text),
             SignalingEvent::Signal { from, targeted, signal } => self.handle_signal(from, targeted, signal),
-            SignalingEvent::Undeliverable { target, of } => {
-                if of == kind::MESSAGE {
-                    let words = format!("{target} is not online: the message was not delivered.");
-                    self.board.notice(Severity::Warning, words);
-                } else if self.call.as_ref().is_some_and(|call| call.peer_name() == target) {
+            SignalingEvent::Undeliverable { target } => {
+                if self.call.as_ref().is_some_and(|call| call.peer_name() == target) {
                     self.with_call(|call, context, now| call.handle(Event::Undeliverable, context, now));
+                } else {
+                    let words = format!("{target} is not online: nothing was delivered.");
+                    self.board.notice(Severity::Warning, words);
                 }
             }
             SignalingEvent::Malformed { reason } => tracing::warn!(%reason, "a message was not understood"),
