@@ -102,7 +102,12 @@ fn a_hang_up_at_any_step_of_a_renegotiation_ends_the_call_on_both_sides() {
             world.plan(0, who, Deed::HangUp);
             world.run(1.0);
             world.assert_quiet();
-            assert_eq!(world.ahoy(who).ended, [EndReason::LocalHangUp]);
+            // The other's offer may arrive after the hang-up and ring: it is taken back by the time it can be.
+            let ended = &world.ahoy(who).ended;
+            assert!(matches!(
+                ended[..],
+                [EndReason::LocalHangUp] | [EndReason::LocalHangUp, EndReason::GaveUp]
+            ));
             assert_eq!(world.ahoy(1 - who).ended, [EndReason::RemoteHangUp]);
         }
     }
