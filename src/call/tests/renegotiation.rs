@@ -157,6 +157,11 @@ fn the_lesser_name_ignores_an_offer_that_crosses_its_own() {
     call.handle_event(remote_offer("crossed"), now);
     call.handle_event(Event::Signal(Signal::Candidate(candidate("crossed", 1))), now);
     assert_eq!(actions(&mut call), [Action::CreateOffer { ice_restart: true }]);
+    call.handle_event(Event::OfferCreated(offer("ours2")), now);
+    let sent = Action::Send(Signal::Offer { description: offer("ours2"), extended: true });
+    assert_eq!(actions(&mut call), [sent]);
+    call.handle_event(remote_offer("crossed"), now);
+    assert_eq!(actions(&mut call), []);
 }
 
 #[test]

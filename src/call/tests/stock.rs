@@ -35,6 +35,7 @@ fn a_page_that_calls_is_answered() {
 fn a_wish_of_our_peer_connection_does_not_cross_the_pages_second_offer() {
     for after in (0..300).step_by(3) {
         let mut world = World::with_page();
+        world.page().awaits = Duration::from_millis(60);
         world.plan(0, AHOY, Deed::Dial);
         world.plan(after, AHOY, Deed::Tell(Event::NegotiationNeeded { ice_restart: false }));
         world.run(4.0);
