@@ -20,6 +20,8 @@ pub(super) struct Candidates {
     local_fragments: Vec<String>,
     /// Fragments of the remote description in force; empty before the first.
     remote_fragments: Vec<String>,
+    /// Those of the one before, in case the newest is taken back.
+    previous_fragments: Vec<String>,
     /// Remote fragments that are dead.
     retired: VecDeque<String>,
     /// A remote description has been applied.
@@ -96,7 +98,8 @@ impl Candidates {
         let restarted = self.described && !previous.iter().any(|old| self.remote_fragments.contains(old));
         self.described = true;
         self.retired.retain(|fragment| !self.remote_fragments.contains(fragment));
-        self.bury(previous);
+        self.bury(previous.clone());
+        self.previous_fragments = previous;
         let next = next.map(|offer| fragments(&offer.sdp)).unwrap_or_default();
         for candidate in std::mem::take(&mut self.remote) {
             if belongs(&candidate, &self.remote_fragments) {
@@ -108,6 +111,15 @@ impl Candidates {
             }
         }
         restarted
+    }
+
+    /// The remote description applied last was taken back: the one before is in force again.
+    pub(super) fn remote_description_taken_back(&mut self) {
+        let dead =
+            std::mem::replace(&mut self.remote_fragments, std::mem::take(&mut self.previous_fragments));
+        self.described = !self.remote_fragments.is_empty();
+        self.retired.retain(|fragment| !self.remote_fragments.contains(fragment));
+        self.bury(dead);
     }
 
     /// A remote description that will never be applied: its candidates are dead, unless they are also those of the

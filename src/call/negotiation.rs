@@ -94,6 +94,8 @@ pub(super) struct Negotiation {
     answer_by: Option<Instant>,
     /// A first exchange has been completed, or is ours to answer.
     begun: bool,
+    /// An offer of ours was sent, and no answer since shows that the other side has it.
+    unheard: bool,
     candidates: Candidates,
 }
 
@@ -123,6 +125,7 @@ impl Negotiation {
             need: None,
             answer_by: None,
             begun: false,
+            unheard: false,
             candidates,
         }
     }
@@ -135,6 +138,11 @@ impl Negotiation {
     /// Nothing has been asked of the peer connection yet.
     pub(super) fn is_untouched(&self) -> bool {
         !self.begun && self.signaling == Signaling::Stable
+    }
+
+    /// An offer of ours was sent, perhaps taken back since, of which the other side may not know yet.
+    pub(super) fn has_unheard_offer(&self) -> bool {
+        self.unheard
     }
 
     /// A stock page's offer crossed ours, and it is not yet known what came of it.
@@ -208,6 +216,7 @@ impl Negotiation {
             self.next_offer = Some(overtook);
         }
         self.answer_by = None;
+        self.unheard = false;
         self.signaling = Signaling::ApplyingAnswer;
         self.applying = Some(answer.clone());
         out.push_back(Action::ApplyAnswer(answer));
@@ -239,6 +248,7 @@ impl Negotiation {
             return self.roll_back_offer(now, out);
         }
         self.signaling = Signaling::HaveLocalOffer;
+        self.unheard = true;
         self.answer_by = self.begun.then(|| now + ANSWER_WAIT);
         out.push_back(Action::Send(Signal::Offer { description: offer.clone(), extended: true }));
         self.candidates.local_description_sent(&offer, out);
@@ -300,7 +310,11 @@ impl Negotiation {
                 self.settle(now, out);
             }
             // A description is pending in the peer connection: it has to go before anything else can be agreed.
-            Signaling::ApplyingAnswer | Signaling::CreatingAnswer => self.roll_back(out),
+            Signaling::ApplyingAnswer => self.roll_back(out),
+            Signaling::CreatingAnswer => {
+                self.candidates.remote_description_taken_back();
+                self.roll_back(out);
+            }
         }
     }
 

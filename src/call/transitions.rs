@@ -143,9 +143,15 @@ impl Call {
             return;
         }
         let Some(meaning) = EndReason::of_remote_hang_up(&self.state, reason) else { return };
-        // If our offer crossed theirs, their hang-up may have crossed it too: it would ring, or be answered, at
-        // somebody who hung up.
-        let crossed = self.lost_offer || self.negotiation.holds_offer();
+        // A hang-up is not answered with another, unless an offer of ours may have crossed it: that one would ring,
+        // or be answered by a page, at somebody who has just hung up.
+        let crossed = match self.state {
+            State::Dialing => self.negotiation.holds_offer(),
+            State::Connecting | State::Connected | State::Reconnecting => {
+                self.lost_offer || self.negotiation.has_unheard_offer()
+            }
+            State::Ringing | State::Ended(_) => false,
+        };
         self.end(meaning, crossed.then_some(HangUpReason::Cancelled));
     }
 

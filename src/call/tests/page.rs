@@ -10,8 +10,6 @@ use crate::call::Connectivity;
 use crate::protocol::{SessionDescription, Signal};
 use std::time::{Duration, Instant};
 
-const AWAIT: Duration = Duration::from_millis(5);
-
 /// Where a script continues after an `await`.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -31,6 +29,8 @@ pub(super) struct Page {
     pub(super) name: String,
     pub(super) peer: Option<FakePeer>,
     pub(super) path: Option<Connectivity>,
+    /// How long every other `await` takes.
+    pub(super) awaits: Duration,
     /// How long the browser takes to open the camera.
     pub(super) camera_delay: Duration,
     /// Send the second offer ahead of the answer.
@@ -51,6 +51,7 @@ impl Page {
             name: name.into(),
             peer: None,
             path: None,
+            awaits: Duration::from_millis(5),
             camera_delay: Duration::from_millis(40),
             offers_first: false,
             echoes_hang_up: false,
@@ -87,7 +88,7 @@ impl Page {
                 let peer = self.peer.as_mut().expect("just made");
                 if peer.signaling == Signaling::Stable {
                     if peer.apply_offer(&description).is_ok() {
-                        self.later(Step::OfferSet, now + AWAIT, out);
+                        self.later(Step::OfferSet, now + self.awaits, out);
                     }
                 } else if peer.rollback().is_ok() {
                     logged(peer.apply_offer(&description));
@@ -133,9 +134,11 @@ impl Page {
             }
             Step::Invited => {
                 self.open_camera();
-                self.later(Step::NegotiationNeeded, now + AWAIT, out);
+                self.later(Step::NegotiationNeeded, now + self.awaits, out);
             }
-            Step::NegotiationNeeded if self.tracks_to_offer => self.later(Step::OfferMade, now + AWAIT, out),
+            Step::NegotiationNeeded if self.tracks_to_offer => {
+                self.later(Step::OfferMade, now + self.awaits, out)
+            }
             Step::NegotiationNeeded => {}
             Step::OfferMade => {
                 // Not stable: another event will follow when it is.
@@ -171,7 +174,7 @@ impl Page {
         }
         candidates.into_iter().for_each(|candidate| out.send(Signal::Candidate(candidate)));
         // Stable again: the browser looks whether something is left to negotiate.
-        self.later(Step::NegotiationNeeded, now + AWAIT, out);
+        self.later(Step::NegotiationNeeded, now + self.awaits, out);
     }
 
     fn open_camera(&mut self) {

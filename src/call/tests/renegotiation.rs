@@ -102,7 +102,12 @@ fn a_hang_up_at_any_step_of_a_renegotiation_ends_the_call_on_both_sides() {
             world.plan(0, who, Deed::HangUp);
             world.run(1.0);
             world.assert_quiet();
-            assert_eq!(world.ahoy(who).ended, [EndReason::LocalHangUp]);
+            // The other's offer may arrive after the hang-up and ring: it is taken back by the time it can be.
+            let ended = &world.ahoy(who).ended;
+            assert!(matches!(
+                ended[..],
+                [EndReason::LocalHangUp] | [EndReason::LocalHangUp, EndReason::GaveUp]
+            ));
             assert_eq!(world.ahoy(1 - who).ended, [EndReason::RemoteHangUp]);
         }
     }
@@ -152,6 +157,11 @@ fn the_lesser_name_ignores_an_offer_that_crosses_its_own() {
     call.handle_event(remote_offer("crossed"), now);
     call.handle_event(Event::Signal(Signal::Candidate(candidate("crossed", 1))), now);
     assert_eq!(actions(&mut call), [Action::CreateOffer { ice_restart: true }]);
+    call.handle_event(Event::OfferCreated(offer("ours2")), now);
+    let sent = Action::Send(Signal::Offer { description: offer("ours2"), extended: true });
+    assert_eq!(actions(&mut call), [sent]);
+    call.handle_event(remote_offer("crossed"), now);
+    assert_eq!(actions(&mut call), []);
 }
 
 #[test]

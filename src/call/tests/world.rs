@@ -77,13 +77,15 @@ pub(super) struct World {
     pub(super) parties: [Party; 2],
     /// One-way delay of what each side sends.
     pub(super) delay: [Duration; 2],
-    /// The same for its candidates, which may so overtake or lag behind.
+    /// The same for its candidates, which may so overtake answers, or lag behind. No offer is ever overtaken: all
+    /// is said on one TCP connection, and whoever offers sends the offer first.
     pub(super) candidate_delay: [Duration; 2],
     /// The user answers what rings, after this long.
     pub(super) accepts: Option<Duration>,
     pub(super) link_up: bool,
     /// Every offer that reached side 0, 1.
     pub(super) offers_received: [u32; 2],
+    offer_arrives: [Option<Instant>; 2],
     broken: Vec<(String, String)>,
     down_since: [Option<Instant>; 2],
     queue: Vec<(Instant, u64, usize, What)>,
@@ -101,6 +103,7 @@ impl World {
             accepts: Some(Duration::from_secs(2)),
             link_up: true,
             offers_received: [0; 2],
+            offer_arrives: [None; 2],
             broken: Vec::new(),
             down_since: [None; 2],
             queue: Vec::new(),
@@ -255,16 +258,20 @@ impl World {
     /// Signaling loses nothing and keeps the order of what a side says; candidates have a delay of their own.
     fn post(&mut self, who: usize, out: Outbox) {
         for signal in out.sent {
-            let delay = match &signal {
-                Signal::Candidate(_) => self.candidate_delay[who],
-                Signal::Offer { .. } | Signal::Answer(_) | Signal::HangUp(_) | Signal::MediaState { .. } => {
-                    self.delay[who]
+            let arrives = self.now + self.delay[who];
+            let arrives = match &signal {
+                Signal::Candidate(_) => {
+                    let alone = self.now + self.candidate_delay[who];
+                    self.offer_arrives[who].map_or(alone, |offer| alone.max(offer))
                 }
+                Signal::Offer { description, .. } => {
+                    assert_eq!(description.kind, SdpKind::Offer);
+                    self.offer_arrives[who] = Some(arrives);
+                    arrives
+                }
+                Signal::Answer(_) | Signal::HangUp(_) | Signal::MediaState { .. } => arrives,
             };
-            if let Signal::Offer { description, .. } = &signal {
-                assert_eq!(description.kind, SdpKind::Offer);
-            }
-            self.push(self.now + delay, 1 - who, What::Deliver(signal));
+            self.push(arrives, 1 - who, What::Deliver(signal));
         }
         for happening in out.later {
             let at = match &happening {
