@@ -47,9 +47,10 @@ impl Converter {
             _ => {}
         }
         let (width, height, stride) = (self.size.width as usize, self.size.height as usize, self.stride);
-        // Rows, and what the last one needs. Planar chroma, two rows of half the stride each, fills whole rows.
+        // Rows, and what the last one needs (planar chroma has two rows of half the length in each).
         let (rows, last) = match self.pixels {
-            Pixels::I420 | Pixels::Nv12 => (height + height / 2, width),
+            Pixels::I420 => (height + height / 2, stride / 2 + width / 2),
+            Pixels::Nv12 => (height + height / 2, width),
             Pixels::Yuyv => (height, width * 2),
             _ => (height, width),
         };
