@@ -160,7 +160,8 @@ async fn an_outage_is_told_and_a_restart_or_its_end_mends_it() {
     })
     .await;
     relay.blocked.store(false, Ordering::Relaxed);
-    super::pair::signal_until(&mut a, &mut b, "recovering", |a, b| a.is_connected() && b.is_connected()).await;
+    super::pair::signal_until(&mut a, &mut b, "recovering", |a, b| a.is_connected() && b.is_connected())
+        .await;
     let picture = frame(7, 9_000, true);
     a.video_out.send(picture.clone()).await.expect("the sender runs");
     assert_eq!(reassemble(&receive_picture(&b, 21_000).await), &picture.data[..]);

@@ -4,3 +4,4 @@ mod connecting;
 mod lossy;
 mod negotiating;
 mod pair;
+mod parts;

@@ -198,7 +198,8 @@ pub(super) async fn receive_picture(end: &End, timestamp: u32) -> Vec<ReceivedPa
     let mut packets: Vec<ReceivedPacket> = Vec::new();
     loop {
         while let Ok(packet) = end.video_in.try_recv() {
-            if packet.timestamp == timestamp && !packets.iter().any(|known| known.sequence == packet.sequence) {
+            if packet.timestamp == timestamp && !packets.iter().any(|known| known.sequence == packet.sequence)
+            {
                 packets.push(packet);
             }
         }
