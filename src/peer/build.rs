@@ -12,10 +12,7 @@ use super::rate::Estimator;
 use super::{PeerConfig, PeerError, codecs};
 use crate::config::IceServer;
 use crate::media::ports::{ReceivedPacket, SendControl};
-use rtc::interceptor::{
-    ReceiverReportBuilder, Registry, SenderReportBuilder, Slot,
-    TwccReceiverBuilder,
-};
+use rtc::interceptor::{ReceiverReportBuilder, Registry, SenderReportBuilder, Slot, TwccReceiverBuilder};
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceServer};
@@ -27,9 +24,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, RTCIceTransportPolicy, SettingEngine,
-};
+use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, RTCIceTransportPolicy, SettingEngine};
 use webrtc::rtp_transceiver::RtpSender;
 
 /// Without an answer for this long the path counts as disconnected: the article's peers close then, and ours begins
@@ -84,17 +79,13 @@ pub(super) async fn build(
         .with(Slot::from(6_400), TwccReceiverBuilder::new().build())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
-        .with(
-            Slot::from(12_500),
-            Tap::new(Arc::clone(&control), Arc::clone(&wire), audio_ssrc, video_ssrc),
-        )
+        .with(Slot::from(12_500), Tap::new(Arc::clone(&control), Arc::clone(&wire), audio_ssrc, video_ssrc))
         .with(Slot::from(12_900), Deliver::new(video_in, audio_in, Arc::clone(&wire)));
 
     let (notices, received) = mpsc::channel(NOTICE_CAPACITY);
     let overflowed = Arc::new(AtomicBool::new(false));
     let handler = Handler::new(notices, Arc::clone(&overflowed));
-    let policy =
-        if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+    let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     let configuration = RTCConfigurationBuilder::new()
         .with_ice_servers(config.ice_servers.iter().filter_map(ice_server).collect())
         .with_ice_transport_policy(policy)

@@ -108,7 +108,12 @@ pub(super) fn media_engine(video_codecs: &[VideoCodec]) -> Result<MediaEngine, P
 }
 
 /// Our local track of a kind. Its identifiers are random: equal ones on both ends confuse the crate.
-pub(super) fn local_track(stream: &str, kind: RtpCodecKind, ssrc: u32, repair: Option<u32>) -> MediaStreamTrack {
+pub(super) fn local_track(
+    stream: &str,
+    kind: RtpCodecKind,
+    ssrc: u32,
+    repair: Option<u32>,
+) -> MediaStreamTrack {
     let codec = if kind == RtpCodecKind::Audio { opus() } else { h264() };
     let encoding = RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters {

@@ -179,9 +179,10 @@ impl Connection {
     /// Reads what may be written now, after a negotiation is complete.
     async fn read_agreement(&mut self) -> Result<(), PeerError> {
         let mut agreement = Agreement::default();
-        for (sender, kind) in
-            [(&self.built.audio_sender, &mut agreement.audio), (&self.built.video_sender, &mut agreement.video)]
-        {
+        for (sender, kind) in [
+            (&self.built.audio_sender, &mut agreement.audio),
+            (&self.built.video_sender, &mut agreement.video),
+        ] {
             match sender.get_parameters().await {
                 Ok(parameters) => *kind = codecs::negotiated(&parameters),
                 Err(error) => tracing::debug!(%error, "a sender has no parameters"),

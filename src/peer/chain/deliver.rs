@@ -152,9 +152,7 @@ impl Deliver {
         let change = stream.losses.note(header.sequence_number);
         let octets = header.marshal_size() + packet.payload.len();
         let (traffic, lost, selection, port) = match stream.codec {
-            Some(_) => {
-                (&self.wire.video_received, &self.wire.video_lost, &mut self.video, &self.video_in)
-            }
+            Some(_) => (&self.wire.video_received, &self.wire.video_lost, &mut self.video, &self.video_in),
             None => (&self.wire.audio_received, &self.wire.audio_lost, &mut self.audio, &self.audio_in),
         };
         traffic.count(octets);

@@ -175,7 +175,8 @@ impl Transport {
             return;
         }
         let sample = sample.as_secs_f64() * 1000.0;
-        let smoothed = self.wire.rtt_ms().map_or(sample, |old| (old + RTT_WEIGHT * (sample - old)).min(sample));
+        let smoothed =
+            self.wire.rtt_ms().map_or(sample, |old| (old + RTT_WEIGHT * (sample - old)).min(sample));
         self.wire.set_rtt_ms(smoothed);
     }
 }

@@ -52,7 +52,8 @@ impl Capacity {
         let error = self.kilobits - sample;
         self.kilobits += CAPACITY_WEIGHT * (sample - self.kilobits);
         let normalized = error * error / self.kilobits.max(1.0);
-        self.deviation = ((1.0 - CAPACITY_WEIGHT) * self.deviation + CAPACITY_WEIGHT * normalized).clamp(0.4, 2.5);
+        self.deviation =
+            ((1.0 - CAPACITY_WEIGHT) * self.deviation + CAPACITY_WEIGHT * normalized).clamp(0.4, 2.5);
     }
 }
 

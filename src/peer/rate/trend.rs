@@ -95,11 +95,8 @@ impl Trend {
         };
         match &mut self.group {
             None => {
-                self.group = Some(Group {
-                    first_departed: outcome.departed,
-                    departed: outcome.departed,
-                    arrived,
-                });
+                self.group =
+                    Some(Group { first_departed: outcome.departed, departed: outcome.departed, arrived });
             }
             Some(group) if outcome.departed.saturating_duration_since(group.first_departed) <= GROUP => {
                 group.departed = group.departed.max(outcome.departed);

@@ -1,6 +1,6 @@
 //! Coming up, media both ways, and going away.
 
-use super::pair::{End, connected, frame, receive_picture, reassemble, signal_until, sound};
+use super::pair::{End, connected, frame, reassemble, receive_picture, signal_until, sound};
 use crate::peer::{Command, PeerEvent};
 use std::time::Instant;
 

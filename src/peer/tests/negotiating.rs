@@ -96,7 +96,8 @@ async fn a_rolled_back_offer_makes_room_for_the_other_sides() {
     // Keep what a says to itself: its offer is lost to glare.
     loop {
         assert!(Instant::now() < deadline);
-        if let Ok(Some((_, event))) = tokio::time::timeout(Duration::from_millis(100), a.events.recv()).await {
+        if let Ok(Some((_, event))) = tokio::time::timeout(Duration::from_millis(100), a.events.recv()).await
+        {
             let offered = matches!(event, PeerEvent::OfferCreated(_));
             a.seen.push(event);
             if offered {
@@ -176,7 +177,9 @@ async fn hostile_descriptions_and_candidates_fail_politely() {
     for text in hostile {
         end.command(Command::ApplyOffer(offer(text)));
     }
-    for candidate in ["", "candidate:", "candidate:1 1 udp 1 x 1 typ host", "candidate:1 1 udp 1 127.0.0.1 99999"] {
+    for candidate in
+        ["", "candidate:", "candidate:1 1 udp 1 x 1 typ host", "candidate:1 1 udp 1 127.0.0.1 99999"]
+    {
         end.command(Command::AddCandidate(crate::protocol::IceCandidate {
             candidate: candidate.into(),
             ..Default::default()

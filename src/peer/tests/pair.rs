@@ -79,7 +79,7 @@ impl End {
 }
 
 /// Carries one event of `from` to `to`, as the engine and the signaling would.
-fn carry(from: &mut End, to: &End, event: PeerEvent) {
+pub(super) fn carry(from: &mut End, to: &End, event: PeerEvent) {
     match &event {
         PeerEvent::OfferCreated(offer) => {
             to.command(Command::ApplyOffer(offer.clone()));
@@ -198,7 +198,8 @@ pub(super) async fn receive_picture(end: &End, timestamp: u32) -> Vec<ReceivedPa
     let mut packets: Vec<ReceivedPacket> = Vec::new();
     loop {
         while let Ok(packet) = end.video_in.try_recv() {
-            if packet.timestamp == timestamp && !packets.iter().any(|known| known.sequence == packet.sequence) {
+            if packet.timestamp == timestamp && !packets.iter().any(|known| known.sequence == packet.sequence)
+            {
                 packets.push(packet);
             }
         }
