@@ -43,7 +43,7 @@ pub fn list_devices() -> (Vec<Device>, Vec<Device>) {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Present {
     /// Every device.
-    pub(super) all: Vec<Known>,
+    pub(super) all: Vec<Names>,
     /// The default microphone.
     pub(super) microphone: Option<String>,
     /// The default speaker.
@@ -51,13 +51,13 @@ pub(super) struct Present {
 }
 
 /// A device's names.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
     pub(super) id: String,
     pub(super) name: String,
 }
 
-impl Known {
+impl Names {
     /// Whether this is the device that somebody chose by id (with or without the sound system's name) or by name.
     pub(super) fn is(&self, chosen: &str) -> bool {
         let bare = self.id.split_once(':').map_or("", |(_, bare)| bare);
@@ -93,10 +93,8 @@ pub(super) struct OpenStream {
     stream: Option<cpal::Stream>,
     /// What its callback leaves behind.
     pub(super) health: Arc<Health>,
-    /// The device's id.
-    pub(super) id: String,
-    /// Its name to show.
-    pub(super) name: String,
+    /// The device's names.
+    pub(super) names: Names,
 }
 
 impl Drop for OpenStream {
@@ -104,7 +102,7 @@ impl Drop for OpenStream {
         let Some(stream) = self.stream.take() else { return };
         let never = AtomicBool::new(false);
         if bounded_for("audio-close", &never, CLOSE_PATIENCE, move || drop(stream)).is_none() {
-            tracing::debug!(device = self.name, "did not confirm that it is closed");
+            tracing::debug!(device = self.names.name, "did not confirm that it is closed");
         }
     }
 }
@@ -115,7 +113,7 @@ pub(super) fn open_microphone(
     stopping: &AtomicBool,
 ) -> Result<Opened<CaptureReader>, AudioError> {
     answered(bounded("audio-open", stopping, move || {
-        let device = find(DeviceKind::Microphone, chosen.as_deref())?;
+        let device = find(&host(), DeviceKind::Microphone, chosen.as_deref())?;
         let mut failure = None;
         for (format, config) in candidates(&device, DeviceKind::Microphone) {
             match build_input(&device, format, config) {
@@ -123,10 +121,13 @@ pub(super) fn open_microphone(
                     let resampler = Resampler::new(config.sample_rate, SAMPLE_RATE);
                     return Ok(opened(&device, stream, health, end, resampler, config.sample_rate));
                 }
-                Err(error) => failure = Some(worse(failure, error)),
+                Err(error) => {
+                    tracing::debug!(%device, ?format, ?config, %error, "could not be opened like this");
+                    failure = Some(worse(failure, error));
+                }
             }
         }
-        Err(refusal(&device, failure))
+        Err(refusal(&device, DeviceKind::Microphone, chosen.is_none(), failure))
     }))
 }
 
@@ -136,7 +137,13 @@ pub(super) fn open_speaker(
     stopping: &AtomicBool,
 ) -> Result<Opened<PlaybackWriter>, AudioError> {
     answered(bounded("audio-open", stopping, move || {
-        let device = find(DeviceKind::Speaker, chosen.as_deref())?;
+        let shared = host();
+        let mut device = find(&shared, DeviceKind::Speaker, chosen.as_deref())?;
+        if is_sound_server(shared.id()) {
+            // PulseAudio synchronizes all playback streams of a connection and so refuses a second one to another
+            // device: each gets a connection of its own, which ends with it.
+            device = find(&cpal::default_host(), DeviceKind::Speaker, chosen.as_deref())?;
+        }
         let mut failure = None;
         for (format, config) in candidates(&device, DeviceKind::Speaker) {
             match build_output(&device, format, config) {
@@ -144,10 +151,13 @@ pub(super) fn open_speaker(
                     let resampler = Resampler::new(SAMPLE_RATE, config.sample_rate);
                     return Ok(opened(&device, stream, health, end, resampler, config.sample_rate));
                 }
-                Err(error) => failure = Some(worse(failure, error)),
+                Err(error) => {
+                    tracing::debug!(%device, ?format, ?config, %error, "could not be opened like this");
+                    failure = Some(worse(failure, error));
+                }
             }
         }
-        Err(refusal(&device, failure))
+        Err(refusal(&device, DeviceKind::Speaker, chosen.is_none(), failure))
     }))
 }
 
@@ -172,14 +182,20 @@ fn opened<End>(
     resampler: Resampler,
     hertz: u32,
 ) -> Opened<End> {
-    let Known { id, name } =
-        known(device).unwrap_or_else(|| Known { id: device.to_string(), name: device.to_string() });
-    Opened { end, resampler, hertz, stream: OpenStream { stream: Some(stream), health, id, name } }
+    let names = known(device).unwrap_or_else(|| Names { id: device.to_string(), name: device.to_string() });
+    Opened { end, resampler, hertz, stream: OpenStream { stream: Some(stream), health, names } }
 }
 
-fn refusal(device: &cpal::Device, failure: Option<cpal::Error>) -> AudioError {
+fn refusal(
+    device: &cpal::Device,
+    kind: DeviceKind,
+    default: bool,
+    failure: Option<cpal::Error>,
+) -> AudioError {
     let device = device.to_string();
     match failure {
+        // ALSA names a default on machines without any sound card.
+        Some(error) if default && error.kind() == ErrorKind::DeviceNotAvailable => none_found(kind),
         Some(error) if error.kind() == ErrorKind::PermissionDenied => AudioError::Refused(device),
         Some(error) => AudioError::Device { device, reason: error.to_string() },
         None => AudioError::Device { device, reason: "it offers no format".into() },
@@ -208,10 +224,10 @@ fn is_sound_server(_: HostId) -> bool {
     false
 }
 
-fn known(device: &cpal::Device) -> Option<Known> {
+fn known(device: &cpal::Device) -> Option<Names> {
     let id = device.id().ok()?.to_string();
     let name = device.description().map_or_else(|_| id.clone(), |text| text.name().to_owned());
-    Some(Known { id, name })
+    Some(Names { id, name })
 }
 
 /// The default microphone. A sound server without one offers what its speaker plays, which would send the other side's
@@ -225,23 +241,33 @@ fn default_microphone(host: &cpal::Host) -> Option<cpal::Device> {
     }
 }
 
-fn find(kind: DeviceKind, chosen: Option<&str>) -> Result<cpal::Device, AudioError> {
-    let host = host();
-    let (default, what) = match kind {
-        DeviceKind::Speaker => (host.default_output_device(), "speaker"),
-        DeviceKind::Microphone | DeviceKind::Camera => (default_microphone(&host), "microphone"),
+fn find(host: &cpal::Host, kind: DeviceKind, chosen: Option<&str>) -> Result<cpal::Device, AudioError> {
+    let default = match kind {
+        DeviceKind::Speaker => host.default_output_device(),
+        DeviceKind::Microphone | DeviceKind::Camera => default_microphone(host),
     };
-    let Some(chosen) = chosen else {
-        return default
-            .ok_or_else(|| AudioError::NoDevice(format!("no {what} was found; connect one and it is used")));
-    };
+    let Some(chosen) = chosen else { return default.ok_or_else(|| none_found(kind)) };
     let devices = host.devices().map_err(|error| AudioError::NoDevice(error.to_string()))?;
     devices
         .filter(|device| known(device).is_some_and(|known| known.is(chosen)))
         .find(|device| usable(device, kind))
         .ok_or_else(|| {
-            AudioError::NoDevice(format!("there is no {what} \"{chosen}\"; connect or choose another"))
+            AudioError::NoDevice(format!(
+                "there is no {} \"{chosen}\"; connect or choose another",
+                word(kind)
+            ))
         })
+}
+
+fn none_found(kind: DeviceKind) -> AudioError {
+    AudioError::NoDevice(format!("no {} was found; connect one and it is used", word(kind)))
+}
+
+fn word(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Speaker => "speaker",
+        DeviceKind::Microphone | DeviceKind::Camera => "microphone",
+    }
 }
 
 fn usable(device: &cpal::Device, kind: DeviceKind) -> bool {
@@ -261,7 +287,7 @@ fn list(host: &cpal::Host, kind: DeviceKind) -> Vec<Device> {
     let mut list: Vec<Device> = devices
         .filter(|device| usable(device, kind))
         .filter_map(|device| known(&device).map(|known| (known, formats(&device, kind))))
-        .map(|(Known { id, name }, formats)| Device {
+        .map(|(Names { id, name }, formats)| Device {
             default: default.as_ref() == Some(&id),
             id,
             name,
