@@ -201,8 +201,14 @@ impl Loader {
     fn run(mut self, requests: &Receiver<char>) {
         let files = font_files();
         self.load_text_fonts(&files);
-        while let Ok(character) = requests.recv() {
-            if self.find(&files, character) {
+        while let Ok(first) = requests.recv() {
+            // All that wait are looked up before egui lays its text out anew.
+            let waiting = std::iter::once(first).chain(requests.try_iter());
+            let mut found = false;
+            for character in waiting {
+                found |= self.find(&files, character);
+            }
+            if found {
                 // Asks egui to forget what it could not find, and to ask again.
                 let provider = Arc::clone(&self.provider) as Arc<dyn FontProvider>;
                 self.ctx.set_font_providers(vec![provider]);
@@ -228,6 +234,9 @@ impl Loader {
 
     /// Loads files until one has the character; false if none has.
     fn find(&mut self, files: &HashMap<String, PathBuf>, character: char) -> bool {
+        if lock(&self.loaded).iter().any(|font| covers(&font.data, character)) {
+            return true;
+        }
         let code = character as u32;
         let scripts = SCRIPTS
             .iter()
@@ -244,7 +253,7 @@ impl Loader {
                 return true;
             }
         }
-        lock(&self.loaded).iter().any(|font| covers(&font.data, character))
+        false
     }
 }
 

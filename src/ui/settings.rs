@@ -60,7 +60,9 @@ impl SettingsWindow {
                 });
             });
             ui.add_space(4.0);
-            let scroll = ScrollArea::vertical().id_salt("settings").max_height((room.y - 170.0).max(160.0));
+            let height = (room.y - 170.0).max(160.0);
+            let scroll =
+                ScrollArea::vertical().id_salt("settings").max_height(height).min_scrolled_height(height);
             scroll.auto_shrink([false, true]).show(ui, |ui| {
                 ui.set_width(ui.available_width() - 14.0);
                 self.sections_ui(ui, snapshot, actions);
