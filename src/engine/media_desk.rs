@@ -13,6 +13,7 @@ use crate::media::video::capture::{Capture, CaptureWish};
 use crate::media::video::encoder::VideoEncoder;
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
+use crate::media::video::record::VideoRecorder;
 use crate::media::video::receiver::VideoReceiver;
 use crate::media::video::rgba::{RgbaConverter, RgbaImage};
 use crate::media::video::stats::{
@@ -186,7 +187,7 @@ fn report(events: &mpsc::Sender<DeskEvent>, event: DeskEvent) {
 /// Lists everything that can be chosen. Takes as long as the system's own libraries take.
 pub fn list_devices() -> Devices {
     let (microphones, speakers) = crate::media::audio::list_devices();
-    Devices { cameras: Vec::new(), microphones, speakers }
+    Devices { cameras: crate::media::video::camera::list_cameras(), microphones, speakers }
 }
 
 /// Everything that one call keeps open.
@@ -197,6 +198,7 @@ struct CallMedia {
     receiver: VideoReceiver,
     audio: AudioSession,
     converters: Vec<RgbaConverter>,
+    recorder: Option<VideoRecorder>,
     local: Latest<Arc<Frame>>,
     remote: Latest<Arc<Frame>>,
     events: MediaEvents,
@@ -227,10 +229,15 @@ impl CallMedia {
         let mut converters = Vec::new();
         if let Some((local_picture, remote_picture)) = order.pictures {
             converters
-                .push(RgbaConverter::start(&local, local_picture, false).map_err(|error| text(&error))?);
+                .push(RgbaConverter::start(&local, local_picture.map_err(|error| text(&error))?);
             converters
-                .push(RgbaConverter::start(&remote, remote_picture, false).map_err(|error| text(&error))?);
+                .push(RgbaConverter::start(&remote, remote_picture.map_err(|error| text(&error))?);
         }
+        let recorder = order
+            .record_video
+            .map(|path| VideoRecorder::start(&remote, &path))
+            .transpose()
+            .map_err(|error| text(&error))?;
         let mut media = Self {
             call,
             capture: None,
@@ -238,6 +245,7 @@ impl CallMedia {
             receiver,
             audio,
             converters,
+            recorder,
             local,
             remote,
             events,
@@ -282,6 +290,9 @@ impl CallMedia {
         self.receiver.signal();
         for converter in &self.converters {
             converter.signal();
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.signal();
         }
         if let Some(capture) = self.capture {
             capture.stop();
