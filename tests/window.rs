@@ -260,7 +260,7 @@ fn hostile_names_and_messages_are_shown_as_plain_text_at_every_size() {
 #[test]
 fn how_a_call_ended_is_shown_until_dismissed_and_offers_to_call_again() {
     let mut snapshot = online(&["ada", "bob"]);
-    let ended = EndedCall { peer: "bob".into(), reason: "bob did not answer.".into(), duration: None };
+    let ended = EndedCall { number: 1, direction: Direction::Outgoing, peer: "bob".into(), reason: "bob did not answer.".into(), duration: None };
     snapshot.ended = Some(ended);
     let mut rig = Rig::new(snapshot);
     assert!(rig.harness.query_by_label("bob did not answer.").is_some());

@@ -13,8 +13,8 @@ use crate::media::video::capture::{Capture, CaptureWish};
 use crate::media::video::encoder::VideoEncoder;
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
-use crate::media::video::record::VideoRecorder;
 use crate::media::video::receiver::VideoReceiver;
+use crate::media::video::record::VideoRecorder;
 use crate::media::video::rgba::{RgbaConverter, RgbaImage};
 use crate::media::video::stats::{
     VideoReceiveSnapshot, VideoReceiveStats, VideoSendSnapshot, VideoSendStats,
@@ -228,10 +228,8 @@ impl CallMedia {
                 .map_err(|error| text(&error))?;
         let mut converters = Vec::new();
         if let Some((local_picture, remote_picture)) = order.pictures {
-            converters
-                .push(RgbaConverter::start(&local, local_picture.map_err(|error| text(&error))?);
-            converters
-                .push(RgbaConverter::start(&remote, remote_picture.map_err(|error| text(&error))?);
+            converters.push(RgbaConverter::start(&local, local_picture).map_err(|error| text(&error))?);
+            converters.push(RgbaConverter::start(&remote, remote_picture).map_err(|error| text(&error))?);
         }
         let recorder = order
             .record_video

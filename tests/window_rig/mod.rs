@@ -129,6 +129,9 @@ pub fn online(users: &[&str]) -> Snapshot {
 
 pub fn call_with(peer: &str, direction: Direction, phase: Phase) -> CallView {
     CallView {
+        number: 1,
+        remote_frames: Default::default(),
+        local_frames: Default::default(),
         peer: peer.into(),
         direction,
         phase,
@@ -147,5 +150,5 @@ pub fn call_with(peer: &str, direction: Direction, phase: Phase) -> CallView {
 
 pub fn line(from: &str, to: Option<&str>, text: &str) -> ChatLine {
     let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    ChatLine { from: from.into(), to: to.map(str::to_owned), text: text.into(), at }
+    ChatLine { number: 0, from: from.into(), to: to.map(str::to_owned), text: text.into(), at }
 }
