@@ -4,6 +4,8 @@
 //! never touched. One two-channel null sink is the wire: what is played into its left channel is the microphone, what
 //! the session plays goes to the right one, and a recording of both is aligned to the sample.
 #![cfg(target_os = "linux")]
+// A test says what it needs by failing, and what it measured by printing.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use ahoy::config::{MicrophoneChoice, SpeakerChoice};
 use ahoy::media::audio::{AudioPorts, AudioSession, list_devices};
