@@ -138,14 +138,14 @@ impl Chat {
         ui.painter().rect(room, 12, theme::SURFACE, stroke, StrokeKind::Inside);
         let button = Rect::from_min_size(room.right_bottom() - vec2(42.0, 42.0), vec2(34.0, 34.0));
         let words =
-            Rect::from_min_max(room.min + vec2(6.0, 4.0), pos2(button.left() - 4.0, room.bottom() - 4.0));
+            Rect::from_min_max(room.min + vec2(14.0, 14.0), pos2(button.left() - 4.0, room.bottom() - 8.0));
         let edit = TextEdit::multiline(&mut self.draft)
             .id(id)
             .char_limit(MESSAGE_CHARS)
             .desired_rows(1)
             .desired_width(words.width())
             .frame(Frame::NONE)
-            .margin(Margin::symmetric(8, 10))
+            .margin(Margin::ZERO)
             .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter))
             .hint_text(hint);
         let mut field = ui.new_child(UiBuilder::new().max_rect(words));

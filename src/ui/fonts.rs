@@ -33,9 +33,12 @@ const TEXT_FONTS: [(&str, &str); 6] = [
     ("arial.ttf", "arial bold.ttf"),
 ];
 
+/// Ranges of code points, first and last, and the files that may have them.
+type Script = (&'static [(u32, u32)], &'static [&'static str]);
+
 /// Which files to look for when a character of this range is missing, best first. A collection's first face is
 /// taken: in Noto Sans CJK and PingFang it holds every ideograph, with the shapes of one region.
-const SCRIPTS: [(&[(u32, u32)], &[&str]); 9] = [
+const SCRIPTS: [Script; 9] = [
     (
         &[
             (0x1100, 0x11ff),
