@@ -5,3 +5,4 @@ mod lossy;
 mod negotiating;
 mod pair;
 mod parts;
+mod relayed;
