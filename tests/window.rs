@@ -260,7 +260,13 @@ fn hostile_names_and_messages_are_shown_as_plain_text_at_every_size() {
 #[test]
 fn how_a_call_ended_is_shown_until_dismissed_and_offers_to_call_again() {
     let mut snapshot = online(&["ada", "bob"]);
-    let ended = EndedCall { number: 1, direction: Direction::Outgoing, peer: "bob".into(), reason: "bob did not answer.".into(), duration: None };
+    let ended = EndedCall {
+        number: 1,
+        direction: Direction::Outgoing,
+        peer: "bob".into(),
+        reason: "bob did not answer.".into(),
+        duration: None,
+    };
     snapshot.ended = Some(ended);
     let mut rig = Rig::new(snapshot);
     assert!(rig.harness.query_by_label("bob did not answer.").is_some());
@@ -288,5 +294,5 @@ fn the_settings_add_a_server_only_when_it_is_one() {
     rig.click("Add");
     let server: IceServer = "stun:example.org".parse().unwrap();
     let expected = Settings { ice_servers: vec![server], ..Settings::default() };
-    assert_eq!(rig.sent(), [Intent::ChangeSettings(expected)]);
+    assert_eq!(rig.sent(), [Intent::ChangeSettings(Box::new(expected))]);
 }

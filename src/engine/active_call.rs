@@ -4,7 +4,7 @@
 //! peer connection and the media desk work on their own and report back.
 
 use super::figures::Meter;
-use super::media_desk::{DeskOrder, MediaDesk, MediaFigures, MediaPorts, OpenOrder};
+use super::media_desk::{DeskOrder, MediaDesk, MediaFigures, MediaPorts, OpenOrder, Pictures};
 use super::{CallStats, CallView, EngineOptions, Phase, Picture, verification};
 use crate::call::{Action, Call, CallId, Direction, EndReason, Event, State};
 use crate::config::{CameraChoice, MicrophoneChoice, Settings};
@@ -377,10 +377,10 @@ impl ActiveCall {
     fn open_media(&mut self, context: &Context<'_>) {
         let Some(ports) = self.media_ports.take() else { return };
         self.media_open = true;
-        let pictures = context
-            .options
-            .pictures
-            .then(|| (self.local_picture.latest.clone(), self.remote_picture.latest.clone()));
+        let pictures = context.options.pictures.then(|| Pictures {
+            local: self.local_picture.latest.clone(),
+            remote: self.remote_picture.latest.clone(),
+        });
         let order = OpenOrder {
             call: self.id(),
             camera: self.camera(context),

@@ -63,9 +63,15 @@ pub(super) struct OpenOrder {
     pub(super) ports: MediaPorts,
     pub(super) local: Latest<Arc<Frame>>,
     pub(super) remote: Latest<Arc<Frame>>,
-    /// Where converted pictures go, if anybody draws them: local, remote.
-    pub(super) pictures: Option<(Latest<Arc<RgbaImage>>, Latest<Arc<RgbaImage>>)>,
+    /// Where converted pictures go, if anybody draws them.
+    pub(super) pictures: Option<Pictures>,
     pub(super) events: MediaEvents,
+}
+
+/// Pictures for the screen.
+pub(super) struct Pictures {
+    pub(super) local: Latest<Arc<RgbaImage>>,
+    pub(super) remote: Latest<Arc<RgbaImage>>,
 }
 
 /// The media's side of the ports.
@@ -227,9 +233,9 @@ impl CallMedia {
             VideoReceiver::start(ports.video_in, remote.clone(), ports.feedback, Arc::clone(&received))
                 .map_err(|error| text(&error))?;
         let mut converters = Vec::new();
-        if let Some((local_picture, remote_picture)) = order.pictures {
-            converters.push(RgbaConverter::start(&local, local_picture).map_err(|error| text(&error))?);
-            converters.push(RgbaConverter::start(&remote, remote_picture).map_err(|error| text(&error))?);
+        if let Some(pictures) = order.pictures {
+            converters.push(RgbaConverter::start(&local, pictures.local).map_err(|error| text(&error))?);
+            converters.push(RgbaConverter::start(&remote, pictures.remote).map_err(|error| text(&error))?);
         }
         let recorder = order
             .record_video

@@ -43,7 +43,7 @@ impl Engine {
             Intent::RefreshDevices => {
                 self.desk.order(super::media_desk::DeskOrder::ListDevices);
             }
-            Intent::ChangeSettings(settings) => self.replace_settings(settings),
+            Intent::ChangeSettings(settings) => self.replace_settings(*settings),
             Intent::Reply(yes) => self.reply(yes),
             Intent::DismissNotice(number) => self.board.dismiss(number),
             Intent::DismissEnded => self.board.snapshot.ended = None,

@@ -148,7 +148,7 @@ impl SettingsWindow {
             let name = draft.trim();
             if field.lost_focus() && !name.is_empty() && name != settings.name {
                 let changed = Settings { name: name.into(), ..settings.clone() };
-                actions.send(Intent::ChangeSettings(changed));
+                actions.send(Intent::ChangeSettings(Box::new(changed)));
             }
         });
     }
@@ -163,7 +163,7 @@ impl SettingsWindow {
                     if widgets::icon_button(ui, Icon::Close, &label, Tone::Quiet, 26.0).clicked() {
                         let mut changed = settings.clone();
                         changed.ice_servers.remove(index);
-                        actions.send(Intent::ChangeSettings(changed));
+                        actions.send(Intent::ChangeSettings(Box::new(changed)));
                     }
                     ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                         let url = plain::name(&server.url);
@@ -182,7 +182,7 @@ impl SettingsWindow {
         ui.add_enabled_ui(relay_only || !settings.ice_servers.is_empty(), |ui| {
             let words = "Only through TURN relays (hides your addresses from the other side)";
             if ui.checkbox(&mut relay_only, words).changed() {
-                actions.send(Intent::ChangeSettings(Settings { relay_only, ..settings.clone() }));
+                actions.send(Intent::ChangeSettings(Box::new(Settings { relay_only, ..settings.clone() })));
             }
         });
     }
@@ -211,7 +211,7 @@ impl SettingsWindow {
                     Ok(server) => {
                         let mut changed = settings.clone();
                         changed.ice_servers.push(server);
-                        actions.send(Intent::ChangeSettings(changed));
+                        actions.send(Intent::ChangeSettings(Box::new(changed)));
                         *draft = ServerDraft::default();
                     }
                     Err(error) => draft.error = Some(error),
@@ -259,7 +259,7 @@ fn accept_ui(ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
         let response = combo.show_ui(ui, |ui| {
             for policy in [AcceptPolicy::Ask, AcceptPolicy::Always, AcceptPolicy::Never] {
                 if ui.selectable_label(settings.accept == policy, words(policy)).clicked() {
-                    actions.send(Intent::ChangeSettings(Settings { accept: policy, ..settings.clone() }));
+                    actions.send(Intent::ChangeSettings(Box::new(Settings { accept: policy, ..settings.clone() })));
                 }
             }
         });
