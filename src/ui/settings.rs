@@ -259,7 +259,10 @@ fn accept_ui(ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
         let response = combo.show_ui(ui, |ui| {
             for policy in [AcceptPolicy::Ask, AcceptPolicy::Always, AcceptPolicy::Never] {
                 if ui.selectable_label(settings.accept == policy, words(policy)).clicked() {
-                    actions.send(Intent::ChangeSettings(Box::new(Settings { accept: policy, ..settings.clone() })));
+                    actions.send(Intent::ChangeSettings(Box::new(Settings {
+                        accept: policy,
+                        ..settings.clone()
+                    })));
                 }
             }
         });
