@@ -172,7 +172,13 @@ impl Engine {
 
     fn call(&mut self, peer: &str) {
         let Some(me) = self.me() else {
-            self.board.notice(Severity::Error, "You are not online: sign in first.");
+            let words = match &self.board.snapshot.connection {
+                Connection::SignedOut => "You are not online: sign in first.",
+                Connection::Connecting { .. }
+                | Connection::Online { .. }
+                | Connection::Reconnecting { .. } => "You cannot call yet: the server has not answered.",
+            };
+            self.board.notice(Severity::Error, words);
             return;
         };
         if peer == me {
