@@ -23,20 +23,24 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Take part without a window: JSON lines in, JSON lines out.
-    Agent {
-        /// Options of the agent.
-        #[command(flatten)]
-        participant: Participant,
-        /// Seconds between two reports of a call's figures.
-        #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
-        stats_interval: Duration,
-    },
+    Agent(Box<Agent>),
     /// List cameras, microphones and speakers with their formats.
     Devices {
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Options of the agent.
+#[derive(Debug, Args)]
+pub struct Agent {
+    /// Those of the window.
+    #[command(flatten)]
+    pub participant: Participant,
+    /// Seconds between two reports of a call's figures.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub stats_interval: Duration,
 }
 
 /// A codec as it is named on the command line.
@@ -158,13 +162,13 @@ mod tests {
     #[test]
     fn an_agent_opens_nothing_that_was_not_asked_for() {
         let cli = Cli::try_parse_from(["ahoy", "agent", "--name", "bob"]).unwrap();
-        let Some(Command::Agent { participant, stats_interval }) = cli.command else { panic!("no agent") };
-        let settings = participant.agent_settings();
+        let Some(Command::Agent(agent)) = cli.command else { panic!("no agent") };
+        let settings = agent.participant.agent_settings();
         assert_eq!(settings.camera, CameraChoice::None);
         assert_eq!(settings.microphone, MicrophoneChoice::None);
         assert_eq!(settings.speaker, SpeakerChoice::None);
         assert_eq!(settings.accept, AcceptPolicy::Ask);
-        assert_eq!(stats_interval, Duration::from_secs(1));
+        assert_eq!(agent.stats_interval, Duration::from_secs(1));
     }
 
     #[test]

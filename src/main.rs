@@ -18,13 +18,13 @@ const FAREWELL: Duration = Duration::from_secs(5);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let verbosity = match &cli.command {
-        Some(Command::Agent { participant, .. }) => participant.verbose,
+        Some(Command::Agent(agent)) => agent.participant.verbose,
         Some(Command::Devices { .. }) | None => cli.participant.verbose,
     };
     process::start_log(verbosity);
     process::report_panics();
     let done = match cli.command {
-        Some(Command::Agent { participant, stats_interval }) => run_agent(&participant, stats_interval),
+        Some(Command::Agent(agent)) => run_agent(&agent.participant, agent.stats_interval),
         Some(Command::Devices { json }) => devices::print(json).context("the list could not be printed"),
         None => return run_window(&cli.participant),
     };

@@ -18,7 +18,10 @@ pub use name::{FALLBACK_NAME, clean_name, numbered_name};
 pub use participant::{DecodeError, Incoming, decode, encode_message, encode_signal, encode_username};
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
+/// An offer older than this is not rung: its sender stopped ringing before.
+pub const OFFER_LIFETIME: Duration = Duration::from_secs(60);
 /// WebSocket subprotocol that the article's client asks for.
 pub const SUBPROTOCOL: &str = "json";
 /// Default TCP port of the signaling server.
@@ -43,6 +46,18 @@ pub struct SessionDescription {
     pub kind: SdpKind,
     /// The SDP text (RFC 8866).
     pub sdp: String,
+}
+
+impl SessionDescription {
+    /// The identity of the SDP session: the fields of the `o=` line that stay the same through a session's
+    /// renegotiations (RFC 8866 section 5.2: user name, session id, and the address after the version).
+    pub fn session(&self) -> Option<&str> {
+        let origin = self.sdp.lines().find_map(|line| line.strip_prefix("o="))?;
+        let mut fields = origin.split(' ');
+        let user = fields.next()?;
+        let id = fields.next()?;
+        origin.get(..user.len() + 1 + id.len())
+    }
 }
 
 /// `RTCSdpType`, as far as peers send it.

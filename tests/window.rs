@@ -2,7 +2,11 @@
 
 mod window_rig;
 
-use ahoy::engine::{Connection, Direction, Intent, Notice, Phase, Question, Severity, Snapshot};
+use ahoy::engine::{
+    Connection, Direction, EndedCall, IceServer, Intent, Notice, Phase, Question, Settings, Severity,
+    Snapshot,
+};
+use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use std::sync::Arc;
 use window_rig::{Rig, call_with, line, online};
@@ -184,4 +188,111 @@ fn a_click_that_finds_the_engine_busy_is_sent_as_soon_as_there_is_room() {
     assert_eq!(rig.sent(), []);
     rig.run();
     assert_eq!(rig.sent(), [Intent::Call { peer: "bob".into() }]);
+}
+
+#[test]
+fn keys_work_in_a_call_and_are_ignored_while_typing() {
+    let mut snapshot = online(&["ada", "bob"]);
+    snapshot.call = Some(call_with("bob", Direction::Outgoing, Phase::Connected));
+    let mut rig = Rig::new(snapshot);
+    rig.key(Key::M);
+    rig.key(Key::V);
+    rig.key_with(Modifiers::COMMAND, Key::D);
+    rig.key_with(Modifiers::COMMAND, Key::E);
+    let both = [Intent::MuteMicrophone(true), Intent::MuteCamera(true)];
+    assert_eq!(rig.sent(), [both.clone(), both].concat());
+    rig.click("Show chat");
+    rig.type_message("m");
+    rig.key(Key::M);
+    rig.key(Key::V);
+    rig.key(Key::Space);
+    assert_eq!(rig.sent(), []);
+}
+
+#[test]
+fn the_space_bar_talks_while_it_is_held_and_the_microphone_is_off() {
+    let mut snapshot = online(&["ada", "bob"]);
+    let mut call = call_with("bob", Direction::Outgoing, Phase::Connected);
+    call.microphone_muted = true;
+    snapshot.call = Some(call);
+    let mut rig = Rig::new(snapshot);
+    rig.harness.key_down(Key::Space);
+    rig.run();
+    assert_eq!(rig.sent(), [Intent::MuteMicrophone(false)]);
+    rig.show(|snapshot| snapshot.call.as_mut().unwrap().microphone_muted = false);
+    assert_eq!(rig.sent(), []);
+    rig.harness.key_up(Key::Space);
+    rig.run();
+    assert_eq!(rig.sent(), [Intent::MuteMicrophone(true)]);
+}
+
+#[test]
+fn hostile_names_and_messages_are_shown_as_plain_text_at_every_size() {
+    let zalgo = format!("z{}o", "\u{316}\u{301}".repeat(3000));
+    let hostile = [
+        "a".repeat(10_000),
+        "\u{202e}evil \u{0}\u{1b}[2J\u{7}".to_owned(),
+        zalgo,
+        "\n".repeat(5000),
+        "مرحبا بالعالم ".repeat(300),
+        "👨\u{200d}👩\u{200d}👧\u{200d}👦🏳\u{fe0f}\u{200d}🌈".repeat(200),
+        "<b>bold</b> **x** [y](javascript:z)".to_owned(),
+        String::new(),
+    ];
+    for (width, height) in [(700.0, 450.0), (1920.0, 1080.0)] {
+        let mut snapshot = online(&["ada"]);
+        snapshot.users = Arc::new(hostile.to_vec());
+        snapshot.chat = Arc::new(hostile.iter().map(|text| line(text, Some(text), text)).collect());
+        let mut rig = Rig::sized(snapshot, width, height);
+        for text in &hostile {
+            rig.show(|snapshot| {
+                snapshot.chat = Arc::new(vec![line("bob", None, text)]);
+                snapshot.call = Some(call_with(text, Direction::Incoming, Phase::Ringing));
+            });
+            rig.show(|snapshot| snapshot.call = Some(call_with(text, Direction::Incoming, Phase::Connected)));
+            rig.show(|snapshot| snapshot.call = None);
+        }
+        rig.show(|snapshot| snapshot.chat = Arc::new(vec![line("bob", None, &hostile[6])]));
+        assert!(rig.harness.query_all_by_label(&hostile[6]).next().is_some());
+    }
+}
+
+#[test]
+fn how_a_call_ended_is_shown_until_dismissed_and_offers_to_call_again() {
+    let mut snapshot = online(&["ada", "bob"]);
+    let ended = EndedCall {
+        number: 1,
+        direction: Direction::Outgoing,
+        peer: "bob".into(),
+        reason: "bob did not answer.".into(),
+        duration: None,
+    };
+    snapshot.ended = Some(ended);
+    let mut rig = Rig::new(snapshot);
+    assert!(rig.harness.query_by_label("bob did not answer.").is_some());
+    rig.click("Call again");
+    assert_eq!(rig.sent(), [Intent::Call { peer: "bob".into() }]);
+    rig.click("Dismiss how the call ended");
+    assert!(rig.harness.query_by_label("bob did not answer.").is_none());
+}
+
+#[test]
+fn the_settings_add_a_server_only_when_it_is_one() {
+    let mut rig = Rig::sized(online(&["ada"]), 1000.0, 1300.0);
+    rig.click("Settings");
+    rig.harness.get_by_label("Server URL").focus();
+    rig.run();
+    rig.harness.get_by_label("Server URL").type_text("example.org");
+    rig.run();
+    rig.click("Add");
+    assert_eq!(rig.sent(), []);
+    assert!(rig.harness.query_by_label_contains("must begin with stun: or turn:").is_some());
+    rig.harness.get_by_label("Server URL").focus();
+    rig.clear_focused_field();
+    rig.harness.get_by_label("Server URL").type_text("stun:example.org");
+    rig.run();
+    rig.click("Add");
+    let server: IceServer = "stun:example.org".parse().unwrap();
+    let expected = Settings { ice_servers: vec![server], ..Settings::default() };
+    assert_eq!(rig.sent(), [Intent::ChangeSettings(Box::new(expected))]);
 }

@@ -10,6 +10,7 @@ mod output;
 mod reporter;
 
 use crate::engine::{self, EngineHandle, EngineOptions, Intent};
+use crate::process::StopSignal;
 use commands::Command;
 use output::Output;
 use reporter::Reporter;
@@ -71,7 +72,10 @@ async fn read_commands(engine: EngineHandle, output: Output) {
 }
 
 async fn quit_on_signal(engine: EngineHandle) {
-    crate::process::stop_signal().await;
+    match StopSignal::new() {
+        Ok(mut signal) => signal.wait().await,
+        Err(error) => return tracing::error!(%error, "stop signals cannot be received"),
+    }
     if engine.send(Intent::Quit).await.is_err() {
         tracing::debug!("the engine is gone");
     }

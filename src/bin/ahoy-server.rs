@@ -1,13 +1,14 @@
 //! The standalone signaling server: arguments, log, signals. What it serves is `ahoy::signaling::server`.
 
+use ahoy::process::{StopSignal, report_panics, start_log};
 use ahoy::protocol::DEFAULT_PORT;
+use ahoy::signaling::address::reachable;
 use ahoy::signaling::server::Server;
 use anyhow::Context as _;
 use clap::Parser;
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// The signaling server of Ahoy: lets participants find each other. Sound and picture do not pass through it.
 #[derive(Parser)]
@@ -25,6 +26,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(arguments.verbose);
+    report_panics();
     match serve(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,25 +40,14 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut signals = Signals::new().context("cannot watch for signals")?;
+    let mut stop = StopSignal::new().context("cannot watch for signals")?;
     let mut server = Server::new();
     let address = server.listen(arguments.listen).await?;
     announce(address);
-    signals.wait().await;
+    stop.wait().await;
     tracing::info!("shutting down");
     server.close().await;
     Ok(())
-}
-
-fn start_log(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "ahoy=debug,info",
-        _ => "trace",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 /// Prints the addresses under which participants reach us. A closed stdout is no reason to stop serving.
@@ -68,64 +59,5 @@ fn announce(bound: SocketAddr) {
     let mut output = std::io::stdout().lock();
     if let Err(error) = writeln!(output, "{text}").and_then(|()| output.flush()) {
         tracing::warn!(%error, "cannot print the address");
-    }
-}
-
-/// What to enter on this computer, and on others, to reach `bound`.
-fn reachable(bound: SocketAddr) -> Vec<SocketAddr> {
-    if !bound.ip().is_unspecified() {
-        return vec![bound];
-    }
-    let mut addresses: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into()];
-    // Connecting a UDP socket sends nothing; it only asks for the route, and so for our address towards the network
-    // (192.0.2.1 is reserved for documentation, RFC 5737).
-    let route = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    });
-    match route {
-        Ok(local) if !addresses.contains(&local.ip()) && !local.ip().is_unspecified() => {
-            addresses.push(local.ip())
-        }
-        Ok(_) => {}
-        Err(error) => tracing::debug!(%error, "no route to a network"),
-    }
-    addresses.into_iter().map(|address| SocketAddr::new(address, bound.port())).collect()
-}
-
-/// What ends the server: Ctrl+C, and SIGTERM where there is such a thing.
-struct Signals {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    #[cfg(unix)]
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    #[cfg(not(unix))]
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {})
-    }
-
-    #[cfg(unix)]
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn wait(&mut self) {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!(%error, "cannot watch for Ctrl+C");
-            std::future::pending::<()>().await;
-        }
     }
 }

@@ -29,10 +29,6 @@ pub const GLARE_HOLD: Duration = Duration::from_millis(400);
 pub const REDIAL_PAUSE: Duration = Duration::from_millis(500);
 /// Fresh offers made to a stuck stock page before the call is given up.
 pub const MAX_REDIALS: u32 = 2;
-/// Age from which the engine drops an offer that was held up on its way (by the server's date, where it has one):
-/// its sender has stopped ringing. It is the engine's check, for only the engine sees dates; within a call an
-/// offer never waits longer than [`RING`].
-pub const OFFER_LIFETIME: Duration = Duration::from_secs(60);
 /// Remote candidates that wait for their description; likewise local ones that wait for ours to be sent. When full
 /// the newest is dropped and noted: the first ones found are the likeliest to work.
 pub const PENDING_CANDIDATES: usize = 64;

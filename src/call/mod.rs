@@ -8,8 +8,9 @@
 //! `candidates` (which candidate has to wait for which description).
 //!
 //! What is left to the engine: telling its calls apart by [`CallId`] and peer, refusing other callers as busy,
-//! handing an offer from the very peer that is being dialed to the call instead of ringing a second time, dropping
-//! offers older than [`OFFER_LIFETIME`], and answering an answer that belongs to no call with a hang-up.
+//! handing an offer from the very peer that is being dialed to the call instead of ringing a second
+//! time, ignoring the late offers of a call that has ended, and answering an answer that belongs to no call with a
+//! hang-up.
 
 mod candidates;
 mod limits;

@@ -11,7 +11,7 @@ use super::{
 use crate::call::{Call, CallId, Event};
 use crate::media::event::{DeviceKind, MediaEvent};
 use crate::peer::{PeerEvent, PeerTag};
-use crate::protocol::{HangUpReason, Signal};
+use crate::protocol::{HangUpReason, SessionDescription, Signal};
 use crate::signaling::client::{EVENT_CAPACITY, SignalingClient, SignalingEvent};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 const PEER_EVENT_CAPACITY: usize = 512;
 /// Events of the hosting task that may wait. When full the task waits.
 const HOSTING_EVENT_CAPACITY: usize = 8;
+/// SDP sessions of ended calls that are remembered; the oldest is forgotten.
+const ENDED_SESSIONS: usize = 32;
 /// How often the device lists are renewed while somebody may look at them.
 const DEVICE_POLL: Duration = Duration::from_secs(5);
 
@@ -62,6 +64,8 @@ pub(super) struct Engine {
     pub(super) hosting_events: mpsc::Sender<HostingEvent>,
     peer_events: mpsc::Sender<(PeerTag, PeerEvent)>,
     calls: u64,
+    /// SDP sessions of other sides whose calls have ended, oldest first.
+    ended_sessions: Vec<String>,
     pub(super) quitting: bool,
 }
 
@@ -85,6 +89,7 @@ impl Engine {
             hosting_events,
             peer_events,
             calls: 0,
+            ended_sessions: Vec::new(),
             quitting: false,
         };
         Ok((engine, Inbox { intents: port.intents, signaling, hosting, peer, desk: desk_inbox }))
@@ -153,6 +158,9 @@ impl Engine {
             let peer = call.peer_name().to_owned();
             let reason = reason.sentence(&peer);
             tracing::info!(call = call.id().0, %reason, "ended");
+            self.ended_sessions.extend(call.remote_sessions().iter().cloned());
+            let surplus = self.ended_sessions.len().saturating_sub(ENDED_SESSIONS);
+            self.ended_sessions.drain(..surplus);
             self.board.snapshot.ended =
                 Some(EndedCall { number: call.id().0, peer, direction: call.direction(), reason, duration });
             self.call = None;
@@ -226,6 +234,10 @@ impl Engine {
             return;
         }
         match signal {
+            Signal::Offer { description, .. } if self.has_ended(&description) => {
+                // It was on its way when the call ended, and must not ring as a new one.
+                tracing::debug!("a late offer of a call that has ended was ignored");
+            }
             Signal::Offer { description, extended } if targeted => {
                 if self.call.is_some() {
                     self.refuse(&from, HangUpReason::Busy);
@@ -233,8 +245,9 @@ impl Engine {
                 }
                 let id = self.next_call();
                 let now = Instant::now();
-                self.call =
-                    Some(ActiveCall::new(Call::ring(id, &me, &from, description, extended, now), now));
+                let ringing = Call::ring(id, &me, &from, description.clone(), extended, now);
+                let call = self.call.insert(ActiveCall::new(ringing, now));
+                call.remember_session(&description);
                 match self.board.snapshot.settings.accept {
                     AcceptPolicy::Always => self.answer(true),
                     AcceptPolicy::Never => {
@@ -256,6 +269,11 @@ impl Engine {
             | Signal::HangUp(_)
             | Signal::MediaState { .. } => tracing::debug!("a signal from outside the call was ignored"),
         }
+    }
+
+    /// The description belongs to a session of a call that is over.
+    fn has_ended(&self, description: &SessionDescription) -> bool {
+        description.session().is_some_and(|session| self.ended_sessions.iter().any(|ended| ended == session))
     }
 
     /// Tells somebody with whom we are in no call so.

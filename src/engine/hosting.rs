@@ -8,8 +8,9 @@ use super::{
 };
 use super::{SpeakerChoice, core};
 use crate::protocol::DEFAULT_PORT;
+use crate::signaling::address::reachable;
 use crate::signaling::server::{Server, ServerError};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -155,15 +156,11 @@ async fn rebind(server: &mut Server, for_others: bool) -> Result<Vec<String>, Se
 
 /// The addresses of this machine that others may be given.
 fn addresses() -> Vec<String> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot list the network interfaces");
-        Vec::new()
-    });
-    let reachable = interfaces.into_iter().map(|interface| interface.ip()).filter(|ip| match ip {
-        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
-        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
-    });
-    reachable.map(|ip| format!("ws://{}", SocketAddr::from((ip, DEFAULT_PORT)))).collect()
+    let all = reachable(SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)));
+    all.into_iter()
+        .filter(|address| !address.ip().is_loopback())
+        .map(|address| format!("ws://{address}"))
+        .collect()
 }
 
 /// A participant like any other, whose camera and microphone are what it receives.

@@ -51,7 +51,7 @@ pub enum Intent {
     /// Look for devices again.
     RefreshDevices,
     /// Replace the settings that last.
-    ChangeSettings(Settings),
+    ChangeSettings(Box<Settings>),
     /// The reply to [`Question`](super::Question): yes or no.
     Reply(bool),
     /// Forget the notice of this number.

@@ -14,6 +14,7 @@ use crate::media::video::encoder::VideoEncoder;
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
 use crate::media::video::receiver::VideoReceiver;
+use crate::media::video::record::VideoRecorder;
 use crate::media::video::rgba::{RgbaConverter, RgbaImage};
 use crate::media::video::stats::{
     VideoReceiveSnapshot, VideoReceiveStats, VideoSendSnapshot, VideoSendStats,
@@ -62,9 +63,15 @@ pub(super) struct OpenOrder {
     pub(super) ports: MediaPorts,
     pub(super) local: Latest<Arc<Frame>>,
     pub(super) remote: Latest<Arc<Frame>>,
-    /// Where converted pictures go, if anybody draws them: local, remote.
-    pub(super) pictures: Option<(Latest<Arc<RgbaImage>>, Latest<Arc<RgbaImage>>)>,
+    /// Where converted pictures go, if anybody draws them.
+    pub(super) pictures: Option<Pictures>,
     pub(super) events: MediaEvents,
+}
+
+/// Pictures for the screen.
+pub(super) struct Pictures {
+    pub(super) local: Latest<Arc<RgbaImage>>,
+    pub(super) remote: Latest<Arc<RgbaImage>>,
 }
 
 /// The media's side of the ports.
@@ -186,7 +193,7 @@ fn report(events: &mpsc::Sender<DeskEvent>, event: DeskEvent) {
 /// Lists everything that can be chosen. Takes as long as the system's own libraries take.
 pub fn list_devices() -> Devices {
     let (microphones, speakers) = crate::media::audio::list_devices();
-    Devices { cameras: Vec::new(), microphones, speakers }
+    Devices { cameras: crate::media::video::camera::list_cameras(), microphones, speakers }
 }
 
 /// Everything that one call keeps open.
@@ -197,6 +204,7 @@ struct CallMedia {
     receiver: VideoReceiver,
     audio: AudioSession,
     converters: Vec<RgbaConverter>,
+    recorder: Option<VideoRecorder>,
     local: Latest<Arc<Frame>>,
     remote: Latest<Arc<Frame>>,
     events: MediaEvents,
@@ -225,12 +233,15 @@ impl CallMedia {
             VideoReceiver::start(ports.video_in, remote.clone(), ports.feedback, Arc::clone(&received))
                 .map_err(|error| text(&error))?;
         let mut converters = Vec::new();
-        if let Some((local_picture, remote_picture)) = order.pictures {
-            converters
-                .push(RgbaConverter::start(&local, local_picture, false).map_err(|error| text(&error))?);
-            converters
-                .push(RgbaConverter::start(&remote, remote_picture, false).map_err(|error| text(&error))?);
+        if let Some(pictures) = order.pictures {
+            converters.push(RgbaConverter::start(&local, pictures.local).map_err(|error| text(&error))?);
+            converters.push(RgbaConverter::start(&remote, pictures.remote).map_err(|error| text(&error))?);
         }
+        let recorder = order
+            .record_video
+            .map(|path| VideoRecorder::start(&remote, &path))
+            .transpose()
+            .map_err(|error| text(&error))?;
         let mut media = Self {
             call,
             capture: None,
@@ -238,6 +249,7 @@ impl CallMedia {
             receiver,
             audio,
             converters,
+            recorder,
             local,
             remote,
             events,
@@ -282,6 +294,9 @@ impl CallMedia {
         self.receiver.signal();
         for converter in &self.converters {
             converter.signal();
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.signal();
         }
         if let Some(capture) = self.capture {
             capture.stop();

@@ -43,7 +43,7 @@ impl Engine {
             Intent::RefreshDevices => {
                 self.desk.order(super::media_desk::DeskOrder::ListDevices);
             }
-            Intent::ChangeSettings(settings) => self.replace_settings(settings),
+            Intent::ChangeSettings(settings) => self.replace_settings(*settings),
             Intent::Reply(yes) => self.reply(yes),
             Intent::DismissNotice(number) => self.board.dismiss(number),
             Intent::DismissEnded => self.board.snapshot.ended = None,
@@ -172,7 +172,13 @@ impl Engine {
 
     fn call(&mut self, peer: &str) {
         let Some(me) = self.me() else {
-            self.board.notice(Severity::Error, "You are not online: sign in first.");
+            let words = match &self.board.snapshot.connection {
+                Connection::SignedOut => "You are not online: sign in first.",
+                Connection::Connecting { .. }
+                | Connection::Online { .. }
+                | Connection::Reconnecting { .. } => "You cannot call yet: the server has not answered.",
+            };
+            self.board.notice(Severity::Error, words);
             return;
         };
         if peer == me {

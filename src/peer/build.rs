@@ -12,12 +12,13 @@ use super::rate::Estimator;
 use super::{PeerConfig, PeerError, codecs};
 use crate::config::IceServer;
 use crate::media::ports::{ReceivedPacket, SendControl};
+use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{ReceiverReportBuilder, Registry, SenderReportBuilder, Slot, TwccReceiverBuilder};
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceServer};
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
@@ -96,7 +97,7 @@ pub(super) async fn build(
         .with_setting_engine(settings())
         .with_interceptor_registry(registry)
         .with_handler(Arc::new(handler))
-        .with_udp_addrs(local_addresses())
+        .with_udp_addrs(vec![Interfaces])
         .build()
         .await
         .map_err(PeerError::setup)?;
@@ -137,25 +138,43 @@ fn settings() -> SettingEngine {
         .with_srflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
+        // Names ending in .local are not resolved (see `sdp::is_usable_candidate`), and the socket for it would make
+        // every call fail on a machine without a multicast route.
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_include_loopback_candidate(true)
         // A restart is there to follow the machine to another network: new sockets, not the old ones' addresses.
         .with_discard_local_candidates_during_ice_restart(true)
         .build()
 }
 
-/// Where to bind: every interface, and the loopback addresses that exist, so that a call on one machine works
-/// without a network. The crate expands the wildcards, leaving loopback out.
-fn local_addresses() -> Vec<SocketAddr> {
-    let mut addresses: Vec<SocketAddr> =
-        vec![(Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::UNSPECIFIED, 0).into()];
-    match if_addrs::get_if_addrs() {
-        Ok(interfaces) => {
-            let loopback = interfaces.iter().map(|interface| interface.ip()).filter(|ip| ip.is_loopback());
-            addresses.extend(loopback.map(|ip| SocketAddr::new(ip, 0)));
-        }
-        Err(error) => tracing::warn!(%error, "this machine's network interfaces cannot be listed"),
+/// Where to bind: every address of this machine, loopback included, so that a call on one machine works without a
+/// network. Asked again whenever sockets are made, so an ICE restart finds the network that is there by then. The
+/// crate's own wildcard leaves loopback out and falls back to a socket that no candidate can name.
+struct Interfaces;
+
+impl ToSocketAddrs for Interfaces {
+    type Iter = std::vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> std::io::Result<Self::Iter> {
+        let interfaces = if_addrs::get_if_addrs()?;
+        let mut addresses: Vec<SocketAddr> = interfaces
+            .iter()
+            .map(|interface| interface.ip())
+            .filter(|ip| !is_link_local(*ip))
+            .map(|ip| SocketAddr::new(ip, 0))
+            .collect();
+        addresses.sort();
+        addresses.dedup();
+        Ok(addresses.into_iter())
     }
-    addresses
+}
+
+/// Addresses that mean something on one link only (RFC 3927, RFC 4291 section 2.5.6): a candidate cannot name the link.
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
 }
 
 /// The server as the crate takes it; one that it cannot use is named and left out.

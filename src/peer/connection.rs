@@ -28,6 +28,7 @@ pub(super) struct Connection {
     username_fragment: Option<String>,
     verified: bool,
     codec_reported: bool,
+    without_video: bool,
 }
 
 impl Connection {
@@ -48,6 +49,7 @@ impl Connection {
             username_fragment: None,
             verified: false,
             codec_reported: false,
+            without_video: false,
         }
     }
 
@@ -114,6 +116,14 @@ impl Connection {
     }
 
     async fn apply_offer(&mut self, offer: SessionDescription) -> Result<PeerEvent, PeerError> {
+        // The crate cannot answer for a sender without a common codec; without the sender it refuses the section.
+        let has_video = offer.sdp.lines().any(|line| line.starts_with("m=video "));
+        if has_video && !sdp::offers_our_video(&offer.sdp) && !self.without_video {
+            tracing::warn!("the other side has no H.264: our picture is not sent");
+            let sender = &self.built.video_sender;
+            self.built.connection.remove_track(sender).await.map_err(PeerError::remote)?;
+            self.without_video = true;
+        }
         let description = RTCSessionDescription::offer(offer.sdp.clone()).map_err(PeerError::remote)?;
         self.built.connection.set_remote_description(description).await.map_err(PeerError::remote)?;
         self.report_remote_tracks(&offer.sdp)?;

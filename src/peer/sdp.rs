@@ -165,3 +165,11 @@ pub(super) fn is_usable_candidate(candidate: &str) -> bool {
         && address.parse::<std::net::IpAddr>().is_ok()
         && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
+
+/// Whether a description has a video section in which H.264 is offered.
+pub(super) fn offers_our_video(sdp: &str) -> bool {
+    sdp.lines().any(|line| {
+        let codec = line.strip_prefix("a=rtpmap:").and_then(|map| map.split_once(' '));
+        codec.is_some_and(|(_, name)| name.trim_end().eq_ignore_ascii_case("H264/90000"))
+    })
+}

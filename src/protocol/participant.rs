@@ -12,7 +12,12 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Incoming {
     /// `id`: the connection is numbered; it is our turn to sign in.
-    Id(Value),
+    Id {
+        /// The number, to be given back.
+        id: Value,
+        /// The server's clock, Unix time in milliseconds, if it says.
+        date: Option<f64>,
+    },
     /// `rejectusername`: we are called so instead.
     Renamed(String),
     /// `userlist`: everyone online.
@@ -49,6 +54,8 @@ pub enum Incoming {
         target: Option<String>,
         /// What was sent.
         signal: Signal,
+        /// When it passed the server, Unix time in milliseconds by the server's clock, if it says.
+        date: Option<f64>,
     },
     /// A type that this program does not know, or needs not: to be ignored.
     Other(String),
@@ -80,9 +87,10 @@ pub fn decode(text: &str) -> Result<Incoming, DecodeError> {
     let envelope = Envelope::parse(text)?;
     let from = envelope.text("name").filter(|name| !name.is_empty()).map(String::from);
     let target = envelope.target().map(String::from);
+    let date = envelope.field("date").and_then(Value::as_f64);
     let signal = match envelope.kind() {
         kind::ID => {
-            return Ok(Incoming::Id(envelope.field("id").cloned().unwrap_or(Value::Null)));
+            return Ok(Incoming::Id { id: envelope.field("id").cloned().unwrap_or(Value::Null), date });
         }
         kind::REJECT_USERNAME => {
             return Ok(Incoming::Renamed(string(&envelope, kind::REJECT_USERNAME, "name")?));
@@ -106,7 +114,6 @@ pub fn decode(text: &str) -> Result<Incoming, DecodeError> {
         kind::ERROR => return Ok(Incoming::Error(envelope.text("message").unwrap_or_default().into())),
         kind::MESSAGE => {
             let text = string(&envelope, kind::MESSAGE, "text")?;
-            let date = envelope.field("date").and_then(Value::as_f64);
             return Ok(Incoming::Message { from, target, text, date });
         }
         kind::VIDEO_OFFER => Signal::Offer {
@@ -124,7 +131,7 @@ pub fn decode(text: &str) -> Result<Incoming, DecodeError> {
         }
         other => return Ok(Incoming::Other(other.into())),
     };
-    Ok(Incoming::Signal { from, target, signal })
+    Ok(Incoming::Signal { from, target, signal, date })
 }
 
 /// `username`: signs in, announcing Ahoy's extensions. `id` is the server's, given back; `date` is Unix time in

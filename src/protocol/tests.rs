@@ -37,7 +37,7 @@ fn every_signal_survives_the_wire() {
         let text = encode_signal("alice", "bob", &sent);
         let received = decode(&text).unwrap();
         let (from, target) = (Some("alice".into()), Some("bob".into()));
-        assert_eq!(received, Incoming::Signal { from, target, signal: sent });
+        assert_eq!(received, Incoming::Signal { from, target, signal: sent, date: None });
     }
 }
 
@@ -72,7 +72,7 @@ fn a_page_of_the_article_is_understood() {
     assert_eq!(candidate.username_fragment.as_deref(), Some("EsAw"));
     assert_eq!(
         decode(r#"{"name":"p","target":null,"type":"hang-up"}"#).unwrap(),
-        Incoming::Signal { from: Some("p".into()), target: None, signal: Signal::HangUp(None) }
+        Incoming::Signal { from: Some("p".into()), target: None, signal: Signal::HangUp(None), date: None }
     );
 }
 

@@ -1,7 +1,7 @@
 //! What a person writes as the server's address, turned into a URL.
 
 use crate::protocol::DEFAULT_PORT;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,24 @@ impl ServerAddress {
         let path = if path.starts_with('/') { path.into() } else { format!("/{path}") };
         Ok(Self { host, port, path })
     }
+}
+
+/// What to enter on this computer, and on others, to reach a server that listens on `bound`.
+pub fn reachable(bound: SocketAddr) -> Vec<SocketAddr> {
+    if !bound.ip().is_unspecified() {
+        return vec![bound];
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot list the network interfaces");
+        Vec::new()
+    });
+    let mut addresses: Vec<IpAddr> = interfaces.iter().map(if_addrs::Interface::ip).collect();
+    // Link-local ones need a zone that is another on every computer.
+    addresses.retain(|address| match address {
+        IpAddr::V4(address) => !address.is_link_local(),
+        IpAddr::V6(address) => bound.is_ipv6() && !address.is_unicast_link_local(),
+    });
+    addresses.into_iter().map(|address| SocketAddr::new(address, bound.port())).collect()
 }
 
 /// The URL for what a person wrote: `HOST`, `HOST:PORT`, `ws://HOST[:PORT]` become `ws://HOST:PORT/`.

@@ -10,7 +10,7 @@ use super::{clock, plain, theme};
 use crate::engine::{ChatLine, Intent, Snapshot};
 use eframe::egui::{
     Align, Frame, Id, Key, KeyboardShortcut, Label, Layout, Margin, Modifiers, Rect, RichText, ScrollArea,
-    Stroke, TextEdit, Ui, UiBuilder, pos2, vec2,
+    Stroke, StrokeKind, TextEdit, Ui, UiBuilder, pos2, vec2,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(super) const MESSAGE_CHARS: usize = 4000;
 const COUNT_FROM: usize = MESSAGE_CHARS - 500;
 /// Lines of the same sender within so long stand together under one head.
 const TOGETHER: Duration = Duration::from_secs(300);
+/// Free room under the newest line, points.
+const BELOW_LAST: f32 = 10.0;
 const AVATAR: f32 = 32.0;
 const TEXT_LEFT: f32 = AVATAR + 12.0;
 
@@ -66,14 +68,14 @@ impl Chat {
     pub(super) fn ui(&mut self, ui: &mut Ui, snapshot: &Snapshot, actions: &mut Actions) {
         let whole = ui.available_rect_before_wrap();
         let rows = self.draft.lines().count().clamp(1, 5) as f32;
-        let below = 62.0 + (rows - 1.0) * 18.0 + if self.to.is_some() || self.is_long() { 26.0 } else { 0.0 };
+        let below = 50.0 + (rows - 1.0) * 20.0 + if self.to.is_some() || self.is_long() { 26.0 } else { 0.0 };
         let split = (whole.bottom() - below).max(whole.top());
         let lines = Rect::from_min_max(whole.min, pos2(whole.right(), split));
         let input = Rect::from_min_max(pos2(whole.left(), split), whole.max);
         let mut upper = ui.new_child(UiBuilder::new().max_rect(lines));
         self.lines_ui(&mut upper, snapshot);
         let mut lower = ui.new_child(UiBuilder::new().max_rect(input).layout(Layout::top_down(Align::Min)));
-        self.input_ui(&mut lower, snapshot, actions);
+        self.input_ui(&mut lower, actions);
         ui.advance_cursor_after_rect(whole);
     }
 
@@ -99,7 +101,7 @@ impl Chat {
             .stick_to_bottom(true)
             .show_viewport(ui, |ui, viewport| {
                 let origin = ui.max_rect().min;
-                ui.set_height(heights.total());
+                ui.set_height(heights.total() + BELOW_LAST);
                 let (first, mut top) = heights.first_at(viewport.top());
                 for index in first..lines.len() {
                     if top > viewport.bottom() {
@@ -121,7 +123,7 @@ impl Chat {
             });
     }
 
-    fn input_ui(&mut self, ui: &mut Ui, snapshot: &Snapshot, actions: &mut Actions) {
+    fn input_ui(&mut self, ui: &mut Ui, actions: &mut Actions) {
         ui.spacing_mut().item_spacing.y = 4.0;
         self.address_ui(ui, actions);
         let id = Id::unique("message");
@@ -131,43 +133,38 @@ impl Chat {
             None => "Message everyone".to_owned(),
             Some(to) => format!("Message {} privately", plain::name(to)),
         };
-        let mut clicked = false;
         let stroke = Stroke::new(1.0, if self.to.is_some() { theme::AMBER } else { theme::OUTLINE });
-        Frame::new()
-            .fill(theme::SURFACE)
-            .stroke(stroke)
-            .corner_radius(12)
-            .inner_margin(Margin::symmetric(6, 4))
-            .show(ui, |ui| {
-                ui.with_layout(Layout::right_to_left(Align::Max), |ui| {
-                    let ready = !self.draft.trim().is_empty();
-                    let tone = if ready { Tone::Primary } else { Tone::Quiet };
-                    clicked = ui
-                        .add_enabled_ui(ready, |ui| widgets::icon_button(ui, Icon::Send, "Send", tone, 34.0))
-                        .inner
-                        .clicked();
-                    let edit = TextEdit::multiline(&mut self.draft)
-                        .id(id)
-                        .char_limit(MESSAGE_CHARS)
-                        .desired_rows(1)
-                        .desired_width(ui.available_width())
-                        .frame(Frame::NONE)
-                        .margin(Margin::symmetric(8, 8))
-                        .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter))
-                        .hint_text(hint);
-                    let scroll = ScrollArea::vertical().id_salt("draft").max_height(5.0 * 18.0 + 16.0);
-                    let response = scroll.show(ui, |ui| ui.add(edit)).inner.accessible_name("Message");
-                    if std::mem::take(&mut self.focus) {
-                        response.request_focus();
-                    }
-                });
-            });
+        let room = ui.available_rect_before_wrap();
+        ui.painter().rect(room, 12, theme::SURFACE, stroke, StrokeKind::Inside);
+        let button = Rect::from_min_size(room.right_bottom() - vec2(42.0, 42.0), vec2(34.0, 34.0));
+        let words =
+            Rect::from_min_max(room.min + vec2(14.0, 14.0), pos2(button.left() - 4.0, room.bottom() - 8.0));
+        let edit = TextEdit::multiline(&mut self.draft)
+            .id(id)
+            .char_limit(MESSAGE_CHARS)
+            .desired_rows(1)
+            .desired_width(words.width())
+            .frame(Frame::NONE)
+            .margin(Margin::ZERO)
+            .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter))
+            .hint_text(hint);
+        let mut field = ui.new_child(UiBuilder::new().max_rect(words));
+        let scroll = ScrollArea::vertical().id_salt("draft").max_height(words.height());
+        let response = scroll.show(&mut field, |ui| ui.add(edit)).inner.accessible_name("Message");
+        if std::mem::take(&mut self.focus) {
+            response.request_focus();
+        }
+        let ready = !self.draft.trim().is_empty();
+        let tone = if ready { Tone::Primary } else { Tone::Quiet };
+        let mut corner = ui.new_child(UiBuilder::new().max_rect(button));
+        let send =
+            corner.add_enabled_ui(ready, |ui| widgets::icon_button(ui, Icon::Send, "Send", tone, 34.0));
+        let clicked = send.inner.clicked();
         if (enter || clicked) && !self.draft.trim().is_empty() {
             let text = std::mem::take(&mut self.draft).trim().to_owned();
             actions.send(Intent::Message { text, to: self.to.clone() });
             self.focus = true;
         }
-        let _ = snapshot;
     }
 
     /// To whom it goes when not to everyone, and how much room is left.
@@ -242,7 +239,7 @@ fn head_ui(ui: &mut Ui, line: &ChatLine, own: Option<&str>) {
             let name = RichText::new(name).font(theme::strong_font(14.0)).color(theme::TEXT);
             ui.add(Label::new(name).truncate());
         });
-        widgets::hint(ui, clock::hour_minute(line.at, 0));
+        widgets::hint(ui, clock::hour_minute(line.at));
         if let Some(to) = &line.to {
             let words =
                 if mine { format!("privately to {}", plain::name(to)) } else { "privately".to_owned() };

@@ -1,6 +1,7 @@
 //! Times as people read them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use chrono::{DateTime, Local, TimeZone, Utc};
+use std::time::{Duration, SystemTime};
 
 /// `mm:ss`, from an hour on `h:mm:ss`.
 pub(super) fn duration(length: Duration) -> String {
@@ -13,16 +14,20 @@ pub(super) fn duration(length: Duration) -> String {
     }
 }
 
-/// `hh:mm` of a moment, shifted by `offset_seconds` east of UTC.
-pub(super) fn hour_minute(at: SystemTime, offset_seconds: i64) -> String {
-    let unix = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-    let of_day = (unix + offset_seconds).rem_euclid(86_400);
-    format!("{:02}:{:02}", of_day / 3600, of_day / 60 % 60)
+/// `hh:mm` of a moment, in the time zone of this machine.
+pub(super) fn hour_minute(at: SystemTime) -> String {
+    in_zone(at, &Local)
+}
+
+fn in_zone<Z: TimeZone<Offset: std::fmt::Display>>(at: SystemTime, zone: &Z) -> String {
+    DateTime::<Utc>::from(at).with_timezone(zone).format("%H:%M").to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::FixedOffset;
+    use std::time::UNIX_EPOCH;
 
     #[test]
     fn durations_grow_an_hour_only_when_they_need_it() {
@@ -34,8 +39,9 @@ mod tests {
     #[test]
     fn the_hour_is_that_of_the_zone_across_midnight() {
         let at = UNIX_EPOCH + Duration::from_secs(23 * 3600 + 30 * 60);
-        assert_eq!(hour_minute(at, 0), "23:30");
-        assert_eq!(hour_minute(at, 3600), "00:30");
-        assert_eq!(hour_minute(UNIX_EPOCH, -5 * 3600), "19:00");
+        let zone = |hours: i32| FixedOffset::east_opt(hours * 3600).unwrap();
+        assert_eq!(in_zone(at, &zone(0)), "23:30");
+        assert_eq!(in_zone(at, &zone(1)), "00:30");
+        assert_eq!(in_zone(UNIX_EPOCH, &zone(-5)), "19:00");
     }
 }

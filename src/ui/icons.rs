@@ -26,7 +26,6 @@ pub(super) enum Icon {
     Send,
     Help,
     Copy,
-    Add,
     Lock,
     SignOut,
     Refresh,
@@ -65,10 +64,6 @@ pub(super) fn paint(painter: &Painter, rect: Rect, icon: Icon, color: Color32) {
         Icon::Copy => {
             pen.rounded((8.5, 8.5), (19.5, 19.5), 2.0);
             pen.line(&[(5.5, 15.5), (4.5, 15.5), (4.5, 4.5), (15.5, 4.5), (15.5, 5.5)]);
-        }
-        Icon::Add => {
-            pen.line(&[(12.0, 5.5), (12.0, 18.5)]);
-            pen.line(&[(5.5, 12.0), (18.5, 12.0)]);
         }
         Icon::Lock => {
             pen.rounded((6.0, 11.0), (18.0, 19.5), 2.0);

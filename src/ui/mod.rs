@@ -26,6 +26,7 @@ mod self_view;
 mod settings;
 mod sign_in;
 mod signal;
+mod source;
 mod texture;
 mod theme;
 mod toolbar;
@@ -70,12 +71,14 @@ pub enum WindowError {
 /// The window as eframe wants it.
 pub struct App {
     window: Window,
+    /// Held for its thread, which ends with the window.
+    fonts: Option<fonts::SystemFontLoader>,
 }
 
 impl App {
     /// A window for this engine.
     pub fn new(engine: EngineHandle) -> Self {
-        Self { window: Window::new(engine) }
+        Self { window: Window::new(engine), fonts: None }
     }
 }
 
@@ -108,10 +111,11 @@ pub fn run(
         native,
         Box::new(move |creation| {
             prepare(&creation.egui_ctx);
-            fonts::add_system_fonts(&creation.egui_ctx);
+            let mut app = App::new(engine);
+            app.fonts = Some(fonts::add_system_fonts(&creation.egui_ctx));
             let ctx = creation.egui_ctx.clone();
             on_ready(Box::new(move || ctx.request_repaint_after(REPAINT_DELAY)));
-            Ok(Box::new(App::new(engine)))
+            Ok(Box::new(app))
         }),
     )?;
     Ok(())
@@ -123,6 +127,10 @@ pub fn prepare(ctx: &Context) {
     theme::apply(ctx);
 }
 
+/// The mark, 128×128, as the desktop shows it.
 fn icon() -> IconData {
-    IconData::default()
+    eframe::icon_data::from_png_bytes(include_bytes!("../../assets/ahoy.png")).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the icon in this program is damaged");
+        IconData::default()
+    })
 }

@@ -36,7 +36,6 @@ impl Notices {
         self.since.retain(|number, _| snapshot.notices.iter().any(|notice| notice.number == *number));
         let mut live: Vec<&Notice> = Vec::new();
         for notice in snapshot.notices.iter() {
-            let first = !self.since.contains_key(&notice.number);
             let since = *self.since.entry(notice.number).or_insert(now);
             match lifetime(notice.severity) {
                 Some(lifetime) if now - since >= lifetime => {
@@ -54,18 +53,19 @@ impl Notices {
                 None if since == f64::NEG_INFINITY => continue,
                 None => {}
             }
-            if first {
-                tracing::debug!(number = notice.number, "notice shown");
-            }
             live.push(notice);
         }
         let shown = live.len().saturating_sub(SHOWN);
         if live.is_empty() {
             return;
         }
-        let area = Area::new(Id::unique("notices"))
-            .order(Order::Tooltip)
-            .anchor(Align2::RIGHT_TOP, vec2(-16.0, 16.0));
+        // Where they cover least: above the field to write in, or in a call away from our own picture.
+        let (corner, offset) = if snapshot.call.is_some() {
+            (Align2::RIGHT_TOP, vec2(-16.0, 16.0))
+        } else {
+            (Align2::RIGHT_BOTTOM, vec2(-28.0, -92.0))
+        };
+        let area = Area::new(Id::unique("notices")).order(Order::Tooltip).anchor(corner, offset);
         area.show(ctx, |ui| {
             ui.set_width(WIDTH);
             for notice in live.drain(shown..) {

@@ -12,7 +12,7 @@ use eframe::egui::{
 /// The contact that sends back what it gets.
 pub(super) const ECHO: &str = "Echo";
 const ECHO_HINT: &str = "call me to test your camera and microphone";
-const ROW_HEIGHT: f32 = 52.0;
+const ROW_HEIGHT: f32 = 56.0;
 const AVATAR: f32 = 36.0;
 
 /// The name that we are online under.
@@ -72,7 +72,7 @@ fn status(connection: &Connection) -> (String, eframe::egui::Color32, String) {
     match connection {
         Connection::Online { server, hosting, .. } => {
             let words = match hosting {
-                Some(hosting) if hosting.for_others => "Online · hosting for others",
+                Some(hosting) if hosting.for_others => "Online · hosting",
                 Some(_) => "Online · on this machine",
                 None => "Online",
             };
@@ -152,11 +152,17 @@ fn words_ui(
     let words = Rect::from_min_max(pos2(left, row.top()), pos2(row.right() - 6.0 - buttons, row.bottom()));
     let mut column = ui.new_child(UiBuilder::new().max_rect(words).layout(Layout::top_down(Align::Min)));
     column.spacing_mut().item_spacing.y = 0.0;
-    column.add_space(if second.is_some() { 4.0 } else { 12.0 });
+    // Two lines of second rank fit as well: the Echo contact explains itself in two.
+    column.add_space(match second {
+        Some((words, _)) if words.len() > 24 => 0.0,
+        Some(_) => 6.0,
+        None => 14.0,
+    });
     let label = |text: RichText| eframe::egui::Label::new(text).truncate().selectable(false);
     column.add(label(RichText::new(name).color(theme::TEXT)));
     if let Some((text, color)) = second {
-        column.add(label(RichText::new(text).font(theme::text_font(12.0)).color(color)));
+        let words = RichText::new(text).font(theme::text_font(11.5)).color(color);
+        column.add(eframe::egui::Label::new(words).wrap().selectable(false));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::icons::{self, Icon};
 use super::{plain, theme};
 use eframe::egui::{
-    Align2, Button, Color32, Painter, Pos2, Response, RichText, Role, Sense, Stroke, StrokeKind, Ui, Vec2,
+    Align2, Color32, Painter, Pos2, Response, RichText, Role, Sense, Stroke, StrokeKind, Ui, Vec2,
     WidgetInfo, vec2,
 };
 
@@ -39,22 +39,38 @@ pub(super) fn text_button(ui: &mut Ui, text: &str, tone: Tone) -> Response {
     text_button_sized(ui, text, tone, vec2(0.0, theme::BUTTON_HEIGHT))
 }
 
-/// A text button of at least this size.
-pub(super) fn text_button_sized(ui: &mut Ui, text: &str, tone: Tone, size: Vec2) -> Response {
-    let color = if tone == Tone::Quiet { theme::TEXT } else { Color32::WHITE };
-    let text = RichText::new(text).font(theme::strong_font(14.0)).color(color);
-    let response = ui
-        .scope(|ui| {
-            let widgets = &mut ui.visuals_mut().widgets;
-            let base = if tone == Tone::Quiet { theme::SURFACE } else { tone.fill() };
-            widgets.inactive.weak_bg_fill = base;
-            widgets.hovered.weak_bg_fill = brighter(base);
-            widgets.active.weak_bg_fill = brighter(brighter(base));
-            ui.add(Button::new(text).min_size(size))
-        })
-        .inner;
+/// A text button of at least this size, its text in the middle.
+pub(super) fn text_button_sized(ui: &mut Ui, text: &str, tone: Tone, least: Vec2) -> Response {
+    let enabled = ui.is_enabled();
+    let color = match (enabled, tone) {
+        (false, _) => theme::TEXT_WEAK,
+        (true, Tone::Quiet) => theme::TEXT,
+        (true, _) => Color32::WHITE,
+    };
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::strong_font(14.0), color);
+    let size = (galley.size() + 2.0 * ui.spacing().button_padding).max(least);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    if ui.is_rect_visible(rect) {
+        let fill = fill(enabled, raised(tone.fill()), &response);
+        ui.painter().rect_filled(rect, theme::RADIUS, fill);
+        ui.painter().galley(rect.center() - galley.size() / 2.0, galley, color);
+    }
     focus_ring(ui, &response, f32::from(theme::RADIUS));
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, text));
     response
+}
+
+/// The fill of a button in its present state.
+fn fill(enabled: bool, base: Color32, response: &Response) -> Color32 {
+    if !enabled {
+        theme::SURFACE
+    } else if response.is_pointer_button_down_on() {
+        brighter(brighter(base))
+    } else if response.hovered() {
+        brighter(base)
+    } else {
+        base
+    }
 }
 
 /// A round button with an icon. `label` is its tooltip and its name.
@@ -62,16 +78,9 @@ pub(super) fn icon_button(ui: &mut Ui, icon: Icon, label: &str, tone: Tone, diam
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(diameter), Sense::click());
     if ui.is_rect_visible(rect) {
         let enabled = ui.is_enabled();
-        let base = if enabled { tone.fill() } else { theme::SURFACE };
-        let fill = if !enabled {
-            base
-        } else if response.is_pointer_button_down_on() {
-            brighter(brighter(raised(base)))
-        } else if response.hovered() {
-            brighter(raised(base))
-        } else {
-            base
-        };
+        let base = tone.fill();
+        let base = if response.hovered() { raised(base) } else { base };
+        let fill = fill(enabled, base, &response);
         let color = match (enabled, tone, response.hovered()) {
             (false, ..) => theme::TEXT_WEAK,
             (true, Tone::Quiet, false) => theme::TEXT_WEAK,

@@ -6,7 +6,7 @@ use ahoy::engine::{
     Phase, Picture, Snapshot,
 };
 use ahoy::ui::{self, Window};
-use eframe::egui::{Event, Key, Modifiers, vec2};
+use eframe::egui::{Key, Modifiers, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::sync::Arc;
@@ -75,11 +75,6 @@ impl Rig {
         self.run();
     }
 
-    pub fn event(&mut self, event: Event) {
-        self.harness.event(event);
-        self.run();
-    }
-
     pub fn clear_focused_field(&mut self) {
         self.run();
         self.key_with(Modifiers::COMMAND, Key::A);
@@ -103,7 +98,7 @@ impl Rig {
 
     pub fn fill_engine(&self) {
         for _ in 0..INTENT_CAPACITY {
-            self.engine.try_send(Intent::RefreshDevices).unwrap();
+            assert!(self.engine.try_send(Intent::RefreshDevices).is_ok());
         }
     }
 
@@ -129,6 +124,9 @@ pub fn online(users: &[&str]) -> Snapshot {
 
 pub fn call_with(peer: &str, direction: Direction, phase: Phase) -> CallView {
     CallView {
+        number: 1,
+        remote_frames: Default::default(),
+        local_frames: Default::default(),
         peer: peer.into(),
         direction,
         phase,
@@ -147,5 +145,5 @@ pub fn call_with(peer: &str, direction: Direction, phase: Phase) -> CallView {
 
 pub fn line(from: &str, to: Option<&str>, text: &str) -> ChatLine {
     let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    ChatLine { from: from.into(), to: to.map(str::to_owned), text: text.into(), at }
+    ChatLine { number: 0, from: from.into(), to: to.map(str::to_owned), text: text.into(), at }
 }

@@ -4,12 +4,13 @@
 //! on a thread of its own with a bounded wait, and is left behind if it takes longer.
 
 use super::resample::Resampler;
-use super::ring::{self, CaptureReader, Health, PlaybackReader, PlaybackWriter};
-use super::{AudioError, BLOCK, SAMPLE_RATE};
+use super::ring::{CaptureReader, Health, PlaybackWriter};
+use super::streams::{build_input, build_output, candidates, ranges};
+use super::{AudioError, SAMPLE_RATE};
 use crate::media::device::Device;
 use crate::media::event::DeviceKind;
-use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{BufferSize, ErrorKind, FromSample, HostId, SampleFormat, SizedSample, StreamConfig};
+use cpal::traits::{DeviceTrait, HostTrait};
+use cpal::{ErrorKind, HostId, SampleFormat};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +20,6 @@ use std::time::{Duration, Instant};
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest wait for a device to close. PulseAudio never confirms the end of a stream whose device has gone.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(300);
-/// How long the sound system may take to set up a stream.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Formats named in a list; more than this is a sound server that converts from anything.
 const FORMATS_SHOWN: usize = 16;
 
@@ -43,7 +42,7 @@ pub fn list_devices() -> (Vec<Device>, Vec<Device>) {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Present {
     /// Every device.
-    pub(super) all: Vec<Known>,
+    pub(super) all: Vec<Names>,
     /// The default microphone.
     pub(super) microphone: Option<String>,
     /// The default speaker.
@@ -51,13 +50,13 @@ pub(super) struct Present {
 }
 
 /// A device's names.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
     pub(super) id: String,
     pub(super) name: String,
 }
 
-impl Known {
+impl Names {
     /// Whether this is the device that somebody chose by id (with or without the sound system's name) or by name.
     pub(super) fn is(&self, chosen: &str) -> bool {
         let bare = self.id.split_once(':').map_or("", |(_, bare)| bare);
@@ -93,10 +92,8 @@ pub(super) struct OpenStream {
     stream: Option<cpal::Stream>,
     /// What its callback leaves behind.
     pub(super) health: Arc<Health>,
-    /// The device's id.
-    pub(super) id: String,
-    /// Its name to show.
-    pub(super) name: String,
+    /// The device's names.
+    pub(super) names: Names,
 }
 
 impl Drop for OpenStream {
@@ -104,7 +101,7 @@ impl Drop for OpenStream {
         let Some(stream) = self.stream.take() else { return };
         let never = AtomicBool::new(false);
         if bounded_for("audio-close", &never, CLOSE_PATIENCE, move || drop(stream)).is_none() {
-            tracing::debug!(device = self.name, "did not confirm that it is closed");
+            tracing::debug!(device = self.names.name, "did not confirm that it is closed");
         }
     }
 }
@@ -115,7 +112,7 @@ pub(super) fn open_microphone(
     stopping: &AtomicBool,
 ) -> Result<Opened<CaptureReader>, AudioError> {
     answered(bounded("audio-open", stopping, move || {
-        let device = find(DeviceKind::Microphone, chosen.as_deref())?;
+        let device = find(&host(), DeviceKind::Microphone, chosen.as_deref())?;
         let mut failure = None;
         for (format, config) in candidates(&device, DeviceKind::Microphone) {
             match build_input(&device, format, config) {
@@ -123,10 +120,13 @@ pub(super) fn open_microphone(
                     let resampler = Resampler::new(config.sample_rate, SAMPLE_RATE);
                     return Ok(opened(&device, stream, health, end, resampler, config.sample_rate));
                 }
-                Err(error) => failure = Some(worse(failure, error)),
+                Err(error) => {
+                    tracing::debug!(%device, ?format, ?config, %error, "could not be opened like this");
+                    failure = Some(worse(failure, error));
+                }
             }
         }
-        Err(refusal(&device, failure))
+        Err(refusal(&device, DeviceKind::Microphone, chosen.is_none(), failure))
     }))
 }
 
@@ -136,7 +136,13 @@ pub(super) fn open_speaker(
     stopping: &AtomicBool,
 ) -> Result<Opened<PlaybackWriter>, AudioError> {
     answered(bounded("audio-open", stopping, move || {
-        let device = find(DeviceKind::Speaker, chosen.as_deref())?;
+        let shared = host();
+        let mut device = find(&shared, DeviceKind::Speaker, chosen.as_deref())?;
+        if is_sound_server(shared.id()) {
+            // PulseAudio synchronizes all playback streams of a connection and so refuses a second one to another
+            // device: each gets a connection of its own, which ends with it.
+            device = find(&cpal::default_host(), DeviceKind::Speaker, chosen.as_deref())?;
+        }
         let mut failure = None;
         for (format, config) in candidates(&device, DeviceKind::Speaker) {
             match build_output(&device, format, config) {
@@ -144,10 +150,13 @@ pub(super) fn open_speaker(
                     let resampler = Resampler::new(SAMPLE_RATE, config.sample_rate);
                     return Ok(opened(&device, stream, health, end, resampler, config.sample_rate));
                 }
-                Err(error) => failure = Some(worse(failure, error)),
+                Err(error) => {
+                    tracing::debug!(%device, ?format, ?config, %error, "could not be opened like this");
+                    failure = Some(worse(failure, error));
+                }
             }
         }
-        Err(refusal(&device, failure))
+        Err(refusal(&device, DeviceKind::Speaker, chosen.is_none(), failure))
     }))
 }
 
@@ -172,14 +181,20 @@ fn opened<End>(
     resampler: Resampler,
     hertz: u32,
 ) -> Opened<End> {
-    let Known { id, name } =
-        known(device).unwrap_or_else(|| Known { id: device.to_string(), name: device.to_string() });
-    Opened { end, resampler, hertz, stream: OpenStream { stream: Some(stream), health, id, name } }
+    let names = known(device).unwrap_or_else(|| Names { id: device.to_string(), name: device.to_string() });
+    Opened { end, resampler, hertz, stream: OpenStream { stream: Some(stream), health, names } }
 }
 
-fn refusal(device: &cpal::Device, failure: Option<cpal::Error>) -> AudioError {
+fn refusal(
+    device: &cpal::Device,
+    kind: DeviceKind,
+    default: bool,
+    failure: Option<cpal::Error>,
+) -> AudioError {
     let device = device.to_string();
     match failure {
+        // ALSA names a default on machines without any sound card.
+        Some(error) if default && error.kind() == ErrorKind::DeviceNotAvailable => none_found(kind),
         Some(error) if error.kind() == ErrorKind::PermissionDenied => AudioError::Refused(device),
         Some(error) => AudioError::Device { device, reason: error.to_string() },
         None => AudioError::Device { device, reason: "it offers no format".into() },
@@ -208,10 +223,10 @@ fn is_sound_server(_: HostId) -> bool {
     false
 }
 
-fn known(device: &cpal::Device) -> Option<Known> {
+fn known(device: &cpal::Device) -> Option<Names> {
     let id = device.id().ok()?.to_string();
     let name = device.description().map_or_else(|_| id.clone(), |text| text.name().to_owned());
-    Some(Known { id, name })
+    Some(Names { id, name })
 }
 
 /// The default microphone. A sound server without one offers what its speaker plays, which would send the other side's
@@ -225,23 +240,33 @@ fn default_microphone(host: &cpal::Host) -> Option<cpal::Device> {
     }
 }
 
-fn find(kind: DeviceKind, chosen: Option<&str>) -> Result<cpal::Device, AudioError> {
-    let host = host();
-    let (default, what) = match kind {
-        DeviceKind::Speaker => (host.default_output_device(), "speaker"),
-        DeviceKind::Microphone | DeviceKind::Camera => (default_microphone(&host), "microphone"),
+fn find(host: &cpal::Host, kind: DeviceKind, chosen: Option<&str>) -> Result<cpal::Device, AudioError> {
+    let default = match kind {
+        DeviceKind::Speaker => host.default_output_device(),
+        DeviceKind::Microphone | DeviceKind::Camera => default_microphone(host),
     };
-    let Some(chosen) = chosen else {
-        return default
-            .ok_or_else(|| AudioError::NoDevice(format!("no {what} was found; connect one and it is used")));
-    };
+    let Some(chosen) = chosen else { return default.ok_or_else(|| none_found(kind)) };
     let devices = host.devices().map_err(|error| AudioError::NoDevice(error.to_string()))?;
     devices
         .filter(|device| known(device).is_some_and(|known| known.is(chosen)))
         .find(|device| usable(device, kind))
         .ok_or_else(|| {
-            AudioError::NoDevice(format!("there is no {what} \"{chosen}\"; connect or choose another"))
+            AudioError::NoDevice(format!(
+                "there is no {} \"{chosen}\"; connect or choose another",
+                word(kind)
+            ))
         })
+}
+
+fn none_found(kind: DeviceKind) -> AudioError {
+    AudioError::NoDevice(format!("no {} was found; connect one and it is used", word(kind)))
+}
+
+fn word(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Speaker => "speaker",
+        DeviceKind::Microphone | DeviceKind::Camera => "microphone",
+    }
 }
 
 fn usable(device: &cpal::Device, kind: DeviceKind) -> bool {
@@ -261,7 +286,7 @@ fn list(host: &cpal::Host, kind: DeviceKind) -> Vec<Device> {
     let mut list: Vec<Device> = devices
         .filter(|device| usable(device, kind))
         .filter_map(|device| known(&device).map(|known| (known, formats(&device, kind))))
-        .map(|(Known { id, name }, formats)| Device {
+        .map(|(Names { id, name }, formats)| Device {
             default: default.as_ref() == Some(&id),
             id,
             name,
@@ -291,115 +316,6 @@ fn formats(device: &cpal::Device, kind: DeviceKind) -> Vec<String> {
         formats.dedup();
     }
     formats
-}
-
-fn ranges(device: &cpal::Device, speaker: bool) -> Vec<cpal::SupportedStreamConfigRange> {
-    if speaker {
-        device.supported_output_configs().map(Iterator::collect)
-    } else {
-        device.supported_input_configs().map(Iterator::collect)
-    }
-    .unwrap_or_default()
-}
-
-/// Formats to try, best first: ours, then the device's own nearest to it, each first with a buffer of 10 ms.
-fn candidates(device: &cpal::Device, kind: DeviceKind) -> Vec<(SampleFormat, StreamConfig)> {
-    let config = |channels, sample_rate, buffer_size| StreamConfig { channels, sample_rate, buffer_size };
-    let ten_ms = |sample_rate: u32| BufferSize::Fixed(sample_rate / (SAMPLE_RATE / BLOCK as u32));
-    let mut list = vec![(SampleFormat::F32, config(1, SAMPLE_RATE, ten_ms(SAMPLE_RATE)))];
-    let speaker = kind == DeviceKind::Speaker;
-    let mut own: Vec<(SampleFormat, u16, u32)> = ranges(device, speaker)
-        .iter()
-        .map(|range| {
-            let rate = SAMPLE_RATE.clamp(range.min_sample_rate(), range.max_sample_rate());
-            (range.sample_format(), range.channels(), rate)
-        })
-        .collect();
-    own.sort_by_key(|(format, channels, rate)| {
-        let coarse = matches!(format, SampleFormat::U8 | SampleFormat::I8);
-        (*channels > 2, coarse, rate.abs_diff(SAMPLE_RATE), *channels)
-    });
-    own.truncate(4);
-    let default = if speaker { device.default_output_config() } else { device.default_input_config() };
-    if let Ok(default) = default {
-        own.push((default.sample_format(), default.channels(), default.sample_rate()));
-    }
-    for (format, channels, rate) in own {
-        list.push((format, config(channels, rate, ten_ms(rate))));
-        list.push((format, config(channels, rate, BufferSize::Default)));
-    }
-    list
-}
-
-fn build_input(
-    device: &cpal::Device,
-    format: SampleFormat,
-    config: StreamConfig,
-) -> Result<(cpal::Stream, CaptureReader, Arc<Health>), cpal::Error> {
-    fn of<T: SizedSample>(
-        device: &cpal::Device,
-        config: StreamConfig,
-    ) -> Result<(cpal::Stream, CaptureReader, Arc<Health>), cpal::Error>
-    where
-        f32: FromSample<T>,
-    {
-        let (mut writer, reader, health) = ring::capture(config.sample_rate, config.channels);
-        let callback = move |samples: &[T], _: &cpal::InputCallbackInfo| writer.push(samples);
-        let stream = device.build_input_stream(config, callback, on_error(&health), Some(OPEN_TIMEOUT))?;
-        stream.play()?;
-        Ok((stream, reader, health))
-    }
-    match format {
-        SampleFormat::F32 => of::<f32>(device, config),
-        SampleFormat::F64 => of::<f64>(device, config),
-        SampleFormat::I8 => of::<i8>(device, config),
-        SampleFormat::I16 => of::<i16>(device, config),
-        SampleFormat::I24 => of::<cpal::I24>(device, config),
-        SampleFormat::I32 => of::<i32>(device, config),
-        SampleFormat::U8 => of::<u8>(device, config),
-        SampleFormat::U16 => of::<u16>(device, config),
-        SampleFormat::U32 => of::<u32>(device, config),
-        _ => Err(ErrorKind::UnsupportedConfig.into()),
-    }
-}
-
-fn build_output(
-    device: &cpal::Device,
-    format: SampleFormat,
-    config: StreamConfig,
-) -> Result<(cpal::Stream, PlaybackWriter, Arc<Health>), cpal::Error> {
-    fn of<T: SizedSample + FromSample<f32>>(
-        device: &cpal::Device,
-        config: StreamConfig,
-    ) -> Result<(cpal::Stream, PlaybackWriter, Arc<Health>), cpal::Error> {
-        let (writer, mut reader, health): (_, PlaybackReader, _) =
-            ring::playback(config.sample_rate, config.channels);
-        let callback = move |samples: &mut [T], _: &cpal::OutputCallbackInfo| reader.pop(samples);
-        let stream = device.build_output_stream(config, callback, on_error(&health), Some(OPEN_TIMEOUT))?;
-        stream.play()?;
-        Ok((stream, writer, health))
-    }
-    match format {
-        SampleFormat::F32 => of::<f32>(device, config),
-        SampleFormat::F64 => of::<f64>(device, config),
-        SampleFormat::I8 => of::<i8>(device, config),
-        SampleFormat::I16 => of::<i16>(device, config),
-        SampleFormat::I24 => of::<cpal::I24>(device, config),
-        SampleFormat::I32 => of::<i32>(device, config),
-        SampleFormat::U8 => of::<u8>(device, config),
-        SampleFormat::U16 => of::<u16>(device, config),
-        SampleFormat::U32 => of::<u32>(device, config),
-        _ => Err(ErrorKind::UnsupportedConfig.into()),
-    }
-}
-
-/// Only what ends a stream counts: a glitch, a change of route or a refused priority does not.
-fn on_error(health: &Arc<Health>) -> impl FnMut(cpal::Error) + Send + 'static {
-    let health = Arc::clone(health);
-    move |error| match error.kind() {
-        ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
-        _ => health.fail(),
-    }
 }
 
 /// Runs `work` on a thread of its own and waits for it up to [`PATIENCE`], or until `stopping`.

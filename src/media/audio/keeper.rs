@@ -4,7 +4,7 @@
 //! A lost device never ends a session: the default takes its place, or silence, until the chosen one is back.
 
 use super::AudioError;
-use super::devices::{self, OpenStream, Opened, Present};
+use super::devices::{self, Names, OpenStream, Opened, Present};
 use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
 use super::worker::{Change, Cushion, Input, Output, Timer};
@@ -212,8 +212,8 @@ impl Keeper {
         self.slot(kind).stream = None;
     }
 
-    /// Opens what was chosen, else the default, else goes on in silence. `lost`: the device that stopped, and why.
-    fn open(&mut self, kind: DeviceKind, lost: Option<(String, String)>) {
+    /// Opens what was chosen, else the default, else goes on in silence. `lost`: the stream that stopped, and why.
+    fn open(&mut self, kind: DeviceKind, lost: Option<(Names, String)>) {
         let slot = self.slot(kind);
         let (named, label) = (slot.named(), slot.label());
         let mut problem = None;
@@ -236,17 +236,18 @@ impl Keeper {
                 }
             }
         }
-        let running = self.slot(kind).stream.as_ref().map(|stream| stream.name.clone());
+        let running = self.slot(kind).stream.as_ref().map(|stream| stream.names.clone());
         let news = match (lost, problem) {
             (None, None) => None,
             // It stumbled, and goes on: nothing that a user should be told.
-            (Some((device, reason)), _) if running.as_ref() == Some(&device) => {
-                tracing::info!(device, reason, "the device stopped and was opened again");
+            (Some((names, reason)), _) if running.as_ref() == Some(&names) => {
+                tracing::info!(device = names.name, reason, "the device stopped and was opened again");
                 None
             }
-            (Some(lost), _) => Some(lost),
+            (Some((names, reason)), _) => Some((names.name, reason)),
             (None, Some(reason)) => Some((label, reason)),
         };
+        let running = running.map(|names| names.name);
         if let Some((device, reason)) = news {
             self.tell(MediaEvent::Lost { kind, device, reason, fallback: running.clone() });
         }
@@ -270,7 +271,7 @@ impl Keeper {
                 (Change::Input(Input::Device { ring, resampler, waiting: Vec::new() }), stream)
             }
         };
-        tracing::info!(?kind, device = stream.name, id = stream.id, "opened");
+        tracing::info!(?kind, device = stream.names.name, id = stream.names.id, "opened");
         self.hand_over(change);
         let slot = self.slot(kind);
         slot.opened = Instant::now();
@@ -295,11 +296,11 @@ impl Keeper {
         let short = slot.opened.elapsed() < SHORT_LIFE;
         slot.rest = short.then(|| Instant::now() + REST);
         let Some(stream) = slot.stream.take() else { return };
-        tracing::warn!(?kind, device = stream.name, reason, "lost");
-        let name = stream.name.clone();
+        tracing::warn!(?kind, device = stream.names.name, reason, "lost");
+        let names = stream.names.clone();
         self.silence(kind);
         drop(stream);
-        self.open(kind, Some((name, reason.to_owned())));
+        self.open(kind, Some((names, reason.to_owned())));
     }
 
     /// Looks whether the devices that ought to run are there.
@@ -315,7 +316,7 @@ impl Keeper {
                 continue;
             }
             slot.rest = None;
-            let running = slot.stream.as_ref().map(|stream| stream.id.clone());
+            let running = slot.stream.as_ref().map(|stream| stream.names.id.clone());
             let wanted = slot.wanted(&present).map(str::to_owned);
             if running == wanted {
                 continue;
@@ -333,7 +334,7 @@ impl Keeper {
     fn switch(&mut self, kind: DeviceKind, id: String) {
         match self.start(kind, Some(id)) {
             Ok(()) => {
-                let device = self.slot(kind).stream.as_ref().map(|stream| stream.name.clone());
+                let device = self.slot(kind).stream.as_ref().map(|stream| stream.names.name.clone());
                 self.tell(MediaEvent::Opened { kind, device: device.unwrap_or_default() });
             }
             Err(error) => {

@@ -19,6 +19,7 @@ mod resample;
 mod ring;
 mod session;
 mod stats;
+mod streams;
 mod tone;
 mod wav;
 mod worker;

@@ -8,7 +8,9 @@
 //! turn comes is repaired from the packet after it (in-band FEC), else made up by the decoder, and skipped should it
 //! come later. A gap in the timestamps without one in the sequence numbers is a pause of the sender (DTX), not loss.
 
+mod decoder;
 mod delay;
+mod figures;
 mod stretch;
 #[cfg(test)]
 mod tests;
@@ -16,7 +18,9 @@ mod tests;
 use super::{BLOCK, FRAME};
 use crate::media::ports::ReceivedPacket;
 use bytes::Bytes;
-use delay::DelayEstimator;
+pub(crate) use decoder::FrameDecoder;
+use delay::{DelayEstimator, DelayFloor};
+use figures::PlayoutStats;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -48,8 +52,6 @@ const STRETCH_PAUSE_HURRIED: usize = 960;
 /// Correlation that a seam needs (NetEq's values); hurried, less.
 const SEAM_CORRELATION: f32 = 0.9;
 const SEAM_CORRELATION_HURRIED: f32 = 0.5;
-/// Pulls over which the smallest delay counts, twice: 0.25 to 0.5 s.
-const DELAY_WINDOW: u32 = 25;
 /// Packets in a row that come too late before the timeline is taken to have moved, and begins anew: 0.5 s.
 const LATE_RUN: u32 = 25;
 /// A packet that comes this much before it can be is of a new timeline, milliseconds.
@@ -57,49 +59,6 @@ const IMPOSSIBLE_MS: f64 = -500.0;
 /// Sequence numbers may jump this far (`MAX_DROPOUT` of RFC 3550 appendix A.1), or back this far (`MAX_MISORDER`).
 const MAX_DROPOUT: i64 = 3000;
 const MAX_MISORDER: i64 = 100;
-
-/// What the playout needs of a decoder.
-pub(crate) trait FrameDecoder {
-    /// Samples that the packet holds at 48 kHz; `None` if it is malformed.
-    fn samples(&self, payload: &[u8]) -> Option<usize>;
-    /// False if the packet only announces a pause (DTX).
-    fn carries_sound(&self, payload: &[u8]) -> bool;
-    /// Whether the packet also carries the one before it (in-band FEC).
-    fn carries_repair(&self, payload: &[u8]) -> bool;
-    /// Decodes into the head of `out`; `None` if the packet is malformed.
-    fn decode(&mut self, payload: &[u8], out: &mut [f32]) -> Option<usize>;
-    /// Fills `out` with the sound before `next_payload`, from what that one carries.
-    fn repair(&mut self, next_payload: &[u8], out: &mut [f32]) -> bool;
-    /// Fills `out` with a guess at what is missing.
-    fn conceal(&mut self, out: &mut [f32]) -> bool;
-    /// Forgets the past.
-    fn reset(&mut self);
-}
-
-/// Figures since the beginning, in samples where not said otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct PlayoutStats {
-    /// Packets accepted.
-    pub(crate) packets: u64,
-    /// Packets that were malformed.
-    pub(crate) malformed: u64,
-    /// Packets that came twice.
-    pub(crate) duplicates: u64,
-    /// Packets that came after their turn.
-    pub(crate) late: u64,
-    /// Packets repaired from the one after.
-    pub(crate) repaired: u64,
-    /// Times that the timeline began anew.
-    pub(crate) restarts: u64,
-    /// Played since the first packet.
-    pub(crate) played: u64,
-    /// Of them made up.
-    pub(crate) concealed: u64,
-    /// Cut out to catch up.
-    pub(crate) shortened: u64,
-    /// Put in to fall back.
-    pub(crate) lengthened: u64,
-}
 
 struct Packet {
     timestamp: i64,
@@ -120,38 +79,6 @@ struct Timeline {
     probation: Option<u16>,
     late_run: u32,
     started: bool,
-}
-
-/// The smallest of the recent playout delays. The smallest, because pulls come in the grain of the device: what must
-/// be in time is the earliest of them.
-#[derive(Default)]
-struct DelayFloor {
-    present: Option<f64>,
-    past: Option<f64>,
-    pulls: u32,
-}
-
-impl DelayFloor {
-    fn observe(&mut self, delay_ms: f64) {
-        self.present = Some(self.present.map_or(delay_ms, |floor| floor.min(delay_ms)));
-        self.pulls += 1;
-        if self.pulls == DELAY_WINDOW {
-            self.past = self.present.take();
-            self.pulls = 0;
-        }
-    }
-
-    /// Known once a whole window has passed.
-    fn value(&self) -> Option<f64> {
-        let past = self.past?;
-        Some(self.present.map_or(past, |present| present.min(past)))
-    }
-
-    fn shift(&mut self, by_ms: f64) {
-        for floor in [&mut self.present, &mut self.past] {
-            *floor = floor.map(|value| value + by_ms);
-        }
-    }
 }
 
 /// The buffer.

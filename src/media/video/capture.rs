@@ -87,9 +87,9 @@ impl Capture {
                         run_echo(echo, &sink);
                     }
                 }
-                CameraChoice::File(_) | CameraChoice::Default | CameraChoice::Device(_) => {
-                    sink.report_lost(&choice.to_string(), "this kind of source cannot be opened yet".into());
-                }
+                CameraChoice::File(path) => super::y4m::run_file(&path, &sink),
+                CameraChoice::Default => super::camera::run(None, wish, &sink),
+                CameraChoice::Device(name) => super::camera::run(Some(&name), wish, &sink),
             }
         };
         Worker::start("video-capture", body).map(Self).map_err(CaptureError::Thread)

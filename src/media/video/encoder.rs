@@ -145,6 +145,10 @@ impl Stage {
         self.keyframe |= self.control.take_keyframe_wish();
         let target = self.control.video_bits_per_second();
         self.stats.target_bits_per_second.set(u64::from(target));
+        if target == 0 {
+            // Too little room for a picture: the sound has it all.
+            return Ok(());
+        }
         let rung = self.ladder.choose(frame.size(), target, now);
         if !self.cadence.admit(frame.captured, rung.fps) && !self.keyframe {
             return Ok(());

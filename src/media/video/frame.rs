@@ -70,6 +70,11 @@ impl Frame {
         &self.data
     }
 
+    /// All planes, to be written.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
     /// Luma, row stride = width.
     pub fn y(&self) -> &[u8] {
         &self.data[..self.size.area()]

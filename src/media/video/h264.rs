@@ -15,8 +15,8 @@ use openh264::encoder::{
 };
 use openh264::formats::YUVSource;
 use openh264_sys2::{
-    ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo,
-    SPATIAL_LAYER_0,
+    ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE, ENCODER_OPTION_MAX_BITRATE,
+    ENCODER_OPTION_TRACE_LEVEL, SBitrateInfo, SPATIAL_LAYER_0, WELS_LOG_QUIET,
 };
 use std::ptr::from_mut;
 use std::sync::Arc;
@@ -108,8 +108,15 @@ impl Encoder {
             .sps_pps_strategy(SpsPpsStrategy::ConstantId)
             .num_threads(1)
             .vui(VuiConfig::bt601());
-        let inner = openh264::encoder::Encoder::with_api_config(OpenH264API::from_source(), config)
+        let mut inner = openh264::encoder::Encoder::with_api_config(OpenH264API::from_source(), config)
             .map_err(CodecError::Encode)?;
+        let mut level = WELS_LOG_QUIET;
+        // SAFETY: the trace level may be set before the encoder is initialized; it reads one int during the call.
+        let code =
+            unsafe { inner.raw_api().set_option(ENCODER_OPTION_TRACE_LEVEL, from_mut(&mut level).cast()) };
+        if code != 0 {
+            tracing::debug!(code, "the encoder keeps writing to standard error");
+        }
         Ok(Self { inner, settings, started: false })
     }
 

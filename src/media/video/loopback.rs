@@ -154,7 +154,7 @@ fn on_a_clean_path_every_picture_comes_out_as_it_went_in() {
         let picture = path.next_picture();
         assert_eq!(read_counter(&picture), Some(number as u16));
         assert!(psnr(&original, &picture) > 30.0, "picture {number}: {} dB", psnr(&original, &picture));
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(34));
     }
     let (sent, received) = (path.sent.snapshot(), path.received.snapshot());
     assert_eq!((sent.encoded, sent.keyframes, sent.dropped), (20, 1, 0));
@@ -274,7 +274,7 @@ fn over_a_lossy_and_reordering_network_only_whole_pictures_appear_and_keyframes_
             requests += 1;
             path.control.want_keyframe();
         }
-        std::thread::sleep(Duration::from_millis(15));
+        std::thread::sleep(Duration::from_millis(34));
         while let Some(picture) = path.pictures.try_next() {
             let counter = read_counter(&picture).expect("a picture made of lost packets");
             let quality = psnr(&originals[&counter], &picture);

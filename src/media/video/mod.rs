@@ -4,6 +4,7 @@
 //! and hands access units to the transport. [`receiver`] turns packets back into pictures, [`rgba`] makes them
 //! drawable. Each runs on one named thread of its own; dropping it ends the thread.
 
+pub mod camera;
 pub mod capture;
 pub mod counter;
 pub mod encoder;
@@ -11,6 +12,7 @@ pub mod frame;
 pub mod h264;
 pub mod latest;
 pub mod receiver;
+pub mod record;
 pub mod rgba;
 pub mod stats;
 pub mod worker;
@@ -22,6 +24,9 @@ mod pattern;
 mod pool;
 mod reassembly;
 mod scale;
+mod y4m;
 
 #[cfg(test)]
 mod loopback;
+#[cfg(test)]
+mod reassembly_tests;

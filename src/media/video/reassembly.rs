@@ -93,6 +93,12 @@ impl Reassembly {
         self.dropped
     }
 
+    /// Slots in use, at most [`MAX_SPAN`].
+    #[cfg(test)]
+    pub(crate) fn span(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Takes a packet; its arrival is the present time.
     pub(crate) fn handle_packet(&mut self, packet: ReceivedPacket) {
         let now = self.advance_clock(packet.arrived);

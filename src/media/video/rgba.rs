@@ -41,14 +41,13 @@ impl RgbaConverter {
     pub fn start(
         frames: &Latest<Arc<Frame>>,
         out: Latest<Arc<RgbaImage>>,
-        mirror: bool,
     ) -> Result<Self, RgbaConverterError> {
         let mut reader = frames.reader();
         let body = move |stop: &Stop| {
             let mut pool = Vec::new();
             while !stop.is_set() {
                 match reader.wait(STOP_POLL) {
-                    Next::Value(frame) => match convert(&mut pool, &frame, mirror) {
+                    Next::Value(frame) => match convert(&mut pool, &frame) {
                         Ok(image) => out.publish(image),
                         Err(error) => tracing::error!(%error, "picture not converted"),
                     },
@@ -69,7 +68,7 @@ impl RgbaConverter {
     pub fn stop(self) {}
 }
 
-fn convert(pool: &mut Vec<Arc<RgbaImage>>, frame: &Frame, mirror: bool) -> Result<Arc<RgbaImage>, YuvError> {
+fn convert(pool: &mut Vec<Arc<RgbaImage>>, frame: &Frame) -> Result<Arc<RgbaImage>, YuvError> {
     let index = match pool.iter_mut().position(|image| Arc::get_mut(image).is_some()) {
         Some(index) => index,
         None => {
@@ -83,11 +82,6 @@ fn convert(pool: &mut Vec<Arc<RgbaImage>>, frame: &Frame, mirror: bool) -> Resul
     // Nobody else holds it, so this never clones.
     let image = Arc::make_mut(&mut pool[index]);
     write_rgba(frame, image)?;
-    if mirror {
-        for row in image.pixels.chunks_exact_mut(image.width * 4) {
-            row.as_chunks_mut::<4>().0.reverse();
-        }
-    }
     Ok(Arc::clone(&pool[index]))
 }
 
@@ -134,7 +128,7 @@ mod tests {
     fn white_and_black_become_opaque_white_and_black_at_odd_sizes_too() {
         for size in [Size::HD, Size::new(321, 181), Size::new(2, 2), Size::new(1, 1)] {
             let mut pool = Vec::new();
-            let image = convert(&mut pool, &half_white(size), false).unwrap();
+            let image = convert(&mut pool, &half_white(size)).unwrap();
             assert_eq!(image.pixels.len(), size.width as usize * size.height as usize * 4);
             if size.width > 1 {
                 assert_eq!(image.pixels[..4], [255; 4]);
@@ -144,16 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mirrored_picture_has_its_sides_exchanged() {
-        let image = convert(&mut Vec::new(), &half_white(Size::new(64, 2)), true).unwrap();
-        assert_eq!((&image.pixels[..4], &image.pixels[63 * 4..64 * 4]), (&[0, 0, 0, 255][..], &[255; 4][..]));
-    }
-
-    #[test]
     fn the_thread_converts_the_newest_picture_and_ends_when_the_slot_closes() {
         let (frames, out) = (Latest::new(), Latest::new());
         let mut reader = out.reader();
-        let converter = RgbaConverter::start(&frames, out, false).unwrap();
+        let converter = RgbaConverter::start(&frames, out).unwrap();
         frames.publish(Arc::new(half_white(Size::HD)));
         let Next::Value(image) = reader.wait(Duration::from_secs(10)) else { panic!("no picture came") };
         assert_eq!((image.width, image.height), (1280, 720));

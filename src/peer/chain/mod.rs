@@ -19,6 +19,8 @@ pub(super) mod deliver;
 pub(super) mod request;
 pub(super) mod resend;
 pub(super) mod tap;
+#[cfg(test)]
+mod tests;
 pub(super) mod transport;
 pub(super) mod unwrap;
 pub(super) mod wire;

@@ -1,5 +1,8 @@
 //! Two peers in one process, through the real stack, on loopback.
 
 mod connecting;
+mod lossy;
 mod negotiating;
 mod pair;
+mod parts;
+mod relayed;

@@ -1,7 +1,8 @@
 //! Renegotiation, rollback, ICE restart, and descriptions that are not ours.
 
 use super::pair::{
-    End, PATIENCE, connected, frame, offer, reassemble, receive_picture, signal_for, signal_until,
+    End, PATIENCE, carry, connected, frame, offer, reassemble, receive_picture, signal_for, signal_until,
+    sound,
 };
 use crate::call::Connectivity;
 use crate::media::ports::Feedback;
@@ -151,7 +152,7 @@ async fn nothing_is_sent_before_the_gate_opens() {
     a.control.set_sending(false);
     for number in 0..5 {
         a.video_out.send(frame(number, 2_000, true)).await.expect("the sender runs");
-        a.audio_out.send(super::pair::sound(number)).await.expect("the sender runs");
+        a.audio_out.send(sound(number)).await.expect("the sender runs");
     }
     signal_for(&mut a, &mut b, Duration::from_millis(300)).await;
     assert!(b.video_in.try_recv().is_err() && b.audio_in.try_recv().is_err());
@@ -229,4 +230,35 @@ async fn closing_is_prompt_in_every_phase() {
     a.peer.close().await;
     quick(start, "when connected");
     drop(b);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_without_our_video_codec_still_gets_sound() {
+    let (mut a, mut b) = (End::open(1), End::open(2));
+    a.command(Command::CreateOffer { ice_restart: false });
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !(a.is_connected() && b.is_connected()) {
+        tokio::select! {
+            Some((_, event)) = a.events.recv() => {
+                // The remote's browser was built without H.264.
+                let event = match event {
+                    PeerEvent::OfferCreated(mut offer) => {
+                        offer.sdp = offer.sdp.replace("H264/90000", "VP8/90000");
+                        let lines = offer.sdp.lines().filter(|line| !line.contains("profile-level-id"));
+                        offer.sdp = lines.flat_map(|line| [line, "\r\n"]).collect();
+                        PeerEvent::OfferCreated(offer)
+                    }
+                    other => other,
+                };
+                carry(&mut a, &b, event);
+            }
+            Some((_, event)) = b.events.recv() => carry(&mut b, &a, event),
+            () = tokio::time::sleep_until(deadline) => panic!("no connection\n{:#?}\n{:#?}", a.seen, b.seen),
+        }
+    }
+    assert!(!b.seen.iter().any(|event| matches!(event, PeerEvent::VideoCodec(_))), "{:?}", b.seen);
+    b.audio_out.send(sound(0)).await.expect("the sender runs");
+    a.audio_in.recv_timeout(PATIENCE).expect("sound arrives");
+    a.peer.close().await;
+    b.peer.close().await;
 }

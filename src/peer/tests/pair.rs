@@ -79,7 +79,7 @@ impl End {
 }
 
 /// Carries one event of `from` to `to`, as the engine and the signaling would.
-fn carry(from: &mut End, to: &End, event: PeerEvent) {
+pub(super) fn carry(from: &mut End, to: &End, event: PeerEvent) {
     match &event {
         PeerEvent::OfferCreated(offer) => {
             to.command(Command::ApplyOffer(offer.clone()));

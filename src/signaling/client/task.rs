@@ -6,7 +6,7 @@
 use super::link::{self, Socket};
 use super::presence::Presence;
 use super::{Session, SignalingEvent, Timing, unix_milliseconds};
-use crate::protocol::{DecodeError, Incoming, decode, encode_username};
+use crate::protocol::{DecodeError, Incoming, OFFER_LIFETIME, Signal, decode, encode_username};
 use crate::signaling::address::ServerAddress;
 use crate::signaling::backoff::Backoff;
 use futures_util::{SinkExt, StreamExt};
@@ -46,8 +46,18 @@ struct Visit {
     id: Option<Value>,
     /// What we are called, as far as we know.
     name: String,
+    /// How far the server's clock is ahead of ours, milliseconds.
+    ahead: Option<f64>,
     /// `Connected` was reported.
     since: Option<Instant>,
+}
+
+impl Visit {
+    /// How long ago the server's clock showed `date` (Unix time, milliseconds); nothing if it never told the time.
+    fn age(&self, date: f64) -> Duration {
+        let age = self.ahead.map_or(0.0, |ahead| unix_milliseconds() as f64 + ahead - date);
+        Duration::try_from_secs_f64(age / 1000.0).unwrap_or_default()
+    }
 }
 
 pub(super) async fn run(mut task: Task) {
@@ -84,7 +94,8 @@ impl Task {
     async fn visit(&mut self, socket: &mut Socket, backoff: &mut Backoff) -> Result<String, Stopped> {
         let place = ServerAddress::parse(&self.url).map(|address| address.authority()).unwrap_or_default();
         let name = self.granted.clone().unwrap_or_else(|| self.wish.clone());
-        let mut visit = Visit { place, presence: Presence::default(), id: None, name, since: None };
+        let mut visit =
+            Visit { place, presence: Presence::default(), id: None, name, ahead: None, since: None };
         let reason = self.exchange(socket, &mut visit).await;
         if let Some(since) = visit.since {
             backoff.handle_session(since.elapsed());
@@ -174,7 +185,8 @@ impl Task {
             }
         };
         match incoming {
-            Incoming::Id(id) => {
+            Incoming::Id { id, date } => {
+                visit.ahead = date.map(|date| date - unix_milliseconds() as f64);
                 let hello = encode_username(&visit.name, &id, unix_milliseconds());
                 visit.id = Some(id);
                 return self.send(socket, visit, Message::text(hello)).await;
@@ -208,7 +220,12 @@ impl Task {
             }
             // A server written after the sample sends a broadcast hang-up back to us, too.
             Incoming::Signal { from, target: None, .. } if from.as_ref() == Some(&visit.name) => {}
-            Incoming::Signal { from, target, signal } => {
+            Incoming::Signal { signal: Signal::Offer { .. }, date: Some(date), .. }
+                if visit.age(date) > OFFER_LIFETIME =>
+            {
+                tracing::info!("an offer came so late that its sender has stopped ringing");
+            }
+            Incoming::Signal { from, target, signal, .. } => {
                 self.report(SignalingEvent::Signal { from, targeted: target.is_some(), signal }).await?;
             }
             Incoming::Undeliverable { target, of } => {

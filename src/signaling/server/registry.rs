@@ -184,6 +184,10 @@ impl Registry {
                 envelope.set("date", date);
             }
         }
+        if envelope.kind() == kind::VIDEO_OFFER {
+            // So that one that was held up on its way to a sleeping computer does not ring there at its waking.
+            envelope.set("date", date);
+        }
         let Some(target) = envelope.target() else {
             let text: Arc<str> = envelope.to_json().into();
             // Chat comes back to its sender, as in the article: the page draws its own words from the echo. What

@@ -23,6 +23,9 @@ const MARGIN_MS: f64 = 5.0;
 /// Longest holding back, milliseconds. A conversation with more is no conversation; later packets are lost ones.
 const MAX_TARGET_MS: f64 = 500.0;
 
+/// Pulls over which the smallest delay counts, twice: 0.25 to 0.5 s.
+const DELAY_WINDOW: u32 = 25;
+
 /// The estimator.
 pub(super) struct DelayEstimator {
     origin: Option<(Instant, i64)>,
@@ -100,6 +103,38 @@ fn transit_ms(origin: (Instant, i64), at: Instant, timestamp: i64) -> f64 {
         None => -origin.0.duration_since(at).as_secs_f64(),
     };
     (elapsed - (timestamp - origin.1) as f64 / f64::from(crate::media::audio::SAMPLE_RATE)) * 1e3
+}
+
+/// The smallest of the recent playout delays. The smallest, because pulls come in the grain of the device: what must
+/// be in time is the earliest of them.
+#[derive(Default)]
+pub(super) struct DelayFloor {
+    present: Option<f64>,
+    past: Option<f64>,
+    pulls: u32,
+}
+
+impl DelayFloor {
+    pub(super) fn observe(&mut self, delay_ms: f64) {
+        self.present = Some(self.present.map_or(delay_ms, |floor| floor.min(delay_ms)));
+        self.pulls += 1;
+        if self.pulls == DELAY_WINDOW {
+            self.past = self.present.take();
+            self.pulls = 0;
+        }
+    }
+
+    /// Known once a whole window has passed.
+    pub(super) fn value(&self) -> Option<f64> {
+        let past = self.past?;
+        Some(self.present.map_or(past, |present| present.min(past)))
+    }
+
+    pub(super) fn shift(&mut self, by_ms: f64) {
+        for floor in [&mut self.present, &mut self.past] {
+            *floor = floor.map(|value| value + by_ms);
+        }
+    }
 }
 
 #[cfg(test)]

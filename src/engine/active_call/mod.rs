@@ -3,12 +3,14 @@
 //! The engine hands events in; the actions that `Call` answers with are carried out here. Nothing here waits: the
 //! peer connection and the media desk work on their own and report back.
 
+mod devices;
+
 use super::figures::Meter;
-use super::media_desk::{DeskOrder, MediaDesk, MediaFigures, MediaPorts, OpenOrder};
+use super::media_desk::{DeskOrder, MediaDesk, MediaFigures, MediaPorts};
 use super::{CallStats, CallView, EngineOptions, Phase, Picture, verification};
 use crate::call::{Action, Call, CallId, Direction, EndReason, Event, State};
 use crate::config::{CameraChoice, MicrophoneChoice, Settings};
-use crate::media::event::{DeviceKind, MEDIA_EVENT_CAPACITY, MediaEvent};
+use crate::media::event::{MEDIA_EVENT_CAPACITY, MediaEvent};
 use crate::media::ports::{
     AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, FEEDBACK_CAPACITY, SendControl, VIDEO_RECEIVE_CAPACITY,
     VIDEO_SEND_CAPACITY, VideoCodec,
@@ -16,7 +18,7 @@ use crate::media::ports::{
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
 use crate::peer::{Command, Peer, PeerConfig, PeerEvent, PeerPorts, PeerTag};
-use crate::protocol::Signal;
+use crate::protocol::{SessionDescription, Signal};
 use crate::signaling::client::SignalingClient;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -28,16 +30,16 @@ use tokio::sync::mpsc;
 const START_BITS_PER_SECOND: u32 = 1_000_000;
 
 /// What an active call borrows from the engine to act.
-pub(super) struct Context<'a> {
-    pub(super) signaling: Option<&'a SignalingClient>,
-    pub(super) desk: &'a MediaDesk,
-    pub(super) settings: &'a Settings,
-    pub(super) options: &'a EngineOptions,
-    pub(super) peer_events: &'a mpsc::Sender<(PeerTag, PeerEvent)>,
+pub(in crate::engine) struct Context<'a> {
+    pub(in crate::engine) signaling: Option<&'a SignalingClient>,
+    pub(in crate::engine) desk: &'a MediaDesk,
+    pub(in crate::engine) settings: &'a Settings,
+    pub(in crate::engine) options: &'a EngineOptions,
+    pub(in crate::engine) peer_events: &'a mpsc::Sender<(PeerTag, PeerEvent)>,
 }
 
 /// The call in progress.
-pub(super) struct ActiveCall {
+pub(in crate::engine) struct ActiveCall {
     call: Call,
     generation: u32,
     peer: Option<Peer>,
@@ -46,7 +48,7 @@ pub(super) struct ActiveCall {
     media_open: bool,
     media_sender: mpsc::Sender<MediaEvent>,
     /// Events of the call's devices.
-    pub(super) media_events: mpsc::Receiver<MediaEvent>,
+    pub(in crate::engine) media_events: mpsc::Receiver<MediaEvent>,
     control: Arc<SendControl>,
     local: Latest<Arc<Frame>>,
     remote: Latest<Arc<Frame>>,
@@ -61,13 +63,15 @@ pub(super) struct ActiveCall {
     remote_video: bool,
     codec: Option<VideoCodec>,
     verification: Option<String>,
+    /// The SDP sessions of the other side in this call.
+    remote_sessions: Vec<String>,
     meter: Meter,
     stats: Arc<CallStats>,
 }
 
 impl ActiveCall {
     /// A call that has just begun.
-    pub(super) fn new(call: Call, now: Instant) -> Self {
+    pub(in crate::engine) fn new(call: Call, now: Instant) -> Self {
         let (media_sender, media_events) = mpsc::channel(MEDIA_EVENT_CAPACITY);
         Self {
             call,
@@ -90,33 +94,34 @@ impl ActiveCall {
             remote_video: true,
             codec: None,
             verification: None,
+            remote_sessions: Vec::new(),
             meter: Meter::new(now),
             stats: Arc::default(),
         }
     }
 
     /// Who it is with.
-    pub(super) fn peer_name(&self) -> &str {
+    pub(in crate::engine) fn peer_name(&self) -> &str {
         self.call.peer()
     }
 
     /// Which one it is.
-    pub(super) fn id(&self) -> CallId {
+    pub(in crate::engine) fn id(&self) -> CallId {
         self.call.id()
     }
 
     /// Whose idea it was.
-    pub(super) fn direction(&self) -> Direction {
+    pub(in crate::engine) fn direction(&self) -> Direction {
         self.call.direction()
     }
 
     /// When the call wants to be woken.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub(in crate::engine) fn poll_timeout(&self) -> Option<Instant> {
         self.call.poll_timeout()
     }
 
     /// Why it ended, if it did.
-    pub(super) fn ended(&self) -> Option<(EndReason, Option<Duration>)> {
+    pub(in crate::engine) fn ended(&self) -> Option<(EndReason, Option<Duration>)> {
         match self.call.state() {
             State::Ended(reason) => Some((reason.clone(), self.call.connected_at().map(|at| at.elapsed()))),
             State::Dialing | State::Ringing | State::Connecting | State::Connected | State::Reconnecting => {
@@ -125,9 +130,26 @@ impl ActiveCall {
         }
     }
 
+    /// Takes note of the other side's SDP session.
+    pub(in crate::engine) fn remember_session(&mut self, description: &SessionDescription) {
+        if let Some(session) = description.session()
+            && !self.remote_sessions.iter().any(|known| known == session)
+        {
+            self.remote_sessions.push(session.to_owned());
+        }
+    }
+
+    /// The SDP sessions of the other side in this call.
+    pub(in crate::engine) fn remote_sessions(&self) -> &[String] {
+        &self.remote_sessions
+    }
+
     /// Something happened to the call.
-    pub(super) fn handle(&mut self, event: Event, context: &Context<'_>, now: Instant) {
+    pub(in crate::engine) fn handle(&mut self, event: Event, context: &Context<'_>, now: Instant) {
         match &event {
+            Event::Signal(Signal::Offer { description, .. } | Signal::Answer(description)) => {
+                self.remember_session(description);
+            }
             Event::Signal(Signal::MediaState { audio, video }) => {
                 (self.remote_audio, self.remote_video) = (*audio, *video);
             }
@@ -143,13 +165,13 @@ impl ActiveCall {
     }
 
     /// Time passed.
-    pub(super) fn handle_timeout(&mut self, context: &Context<'_>, now: Instant) {
+    pub(in crate::engine) fn handle_timeout(&mut self, context: &Context<'_>, now: Instant) {
         self.call.handle_timeout(now);
         self.act(context, now);
     }
 
     /// The peer connection reported something; strangers (of a replaced connection) are discarded.
-    pub(super) fn handle_peer(
+    pub(in crate::engine) fn handle_peer(
         &mut self,
         tag: PeerTag,
         event: PeerEvent,
@@ -181,55 +203,8 @@ impl ActiveCall {
         self.handle(event, context, now);
     }
 
-    /// Turns the microphone off or on.
-    pub(super) fn mute_microphone(&mut self, muted: bool, context: &Context<'_>) {
-        self.microphone_muted = muted;
-        if self.media_open {
-            self.order(DeskOrder::Mute(self.id(), muted), context);
-        }
-        self.tell_media_state(context);
-    }
-
-    /// Turns the camera off or on; off means that the device is let go.
-    pub(super) fn mute_camera(&mut self, muted: bool, context: &Context<'_>) {
-        self.camera_muted = muted;
-        self.reopen_camera(context);
-        self.tell_media_state(context);
-    }
-
-    /// Takes up the devices that the settings name now.
-    pub(super) fn reopen_camera(&mut self, context: &Context<'_>) {
-        if self.media_open {
-            self.order(DeskOrder::Camera(self.id(), self.camera(context)), context);
-        }
-    }
-
-    /// The same for the microphone.
-    pub(super) fn reopen_microphone(&mut self, context: &Context<'_>) {
-        if self.media_open {
-            self.order(DeskOrder::Microphone(self.id(), context.settings.microphone.clone()), context);
-        }
-    }
-
-    /// The same for the speaker.
-    pub(super) fn reopen_speaker(&mut self, context: &Context<'_>) {
-        if self.media_open {
-            self.order(DeskOrder::Speaker(self.id(), context.settings.speaker.clone()), context);
-        }
-    }
-
-    /// A device was opened (or replaced by another), or is gone.
-    pub(super) fn device_changed(&mut self, kind: DeviceKind, present: bool, context: &Context<'_>) {
-        match kind {
-            DeviceKind::Camera => self.has_camera = present,
-            DeviceKind::Microphone => self.has_microphone = present,
-            DeviceKind::Speaker => return,
-        }
-        self.tell_media_state(context);
-    }
-
     /// Asks for new figures.
-    pub(super) fn ask_figures(&self, context: &Context<'_>) {
+    pub(in crate::engine) fn ask_figures(&self, context: &Context<'_>) {
         if self.media_open {
             // A desk that is busy opening a device answers the next time.
             context.desk.order(DeskOrder::Report(self.id()));
@@ -237,7 +212,7 @@ impl ActiveCall {
     }
 
     /// The figures that were asked for.
-    pub(super) fn handle_figures(&mut self, figures: &MediaFigures, now: Instant) {
+    pub(in crate::engine) fn handle_figures(&mut self, figures: &MediaFigures, now: Instant) {
         let Some(peer) = &self.peer else { return };
         let mut stats = self.meter.measure(&peer.stats(), figures, now);
         stats.verification.clone_from(&self.verification);
@@ -248,7 +223,7 @@ impl ActiveCall {
     }
 
     /// What the window draws.
-    pub(super) fn view(&self, settings: &Settings) -> CallView {
+    pub(in crate::engine) fn view(&self, settings: &Settings) -> CallView {
         CallView {
             number: self.call.id().0,
             peer: self.call.peer().to_owned(),
@@ -280,12 +255,6 @@ impl ActiveCall {
 
     fn tag(&self) -> PeerTag {
         PeerTag { call: self.call.id(), generation: self.generation }
-    }
-
-    /// The camera to open now; `None` while it is off.
-    fn camera(&self, context: &Context<'_>) -> Option<CameraChoice> {
-        (!self.camera_muted && context.settings.camera != CameraChoice::None)
-            .then(|| context.settings.camera.clone())
     }
 
     fn act(&mut self, context: &Context<'_>, now: Instant) {
@@ -330,17 +299,6 @@ impl ActiveCall {
         }
     }
 
-    fn tell_media_state(&self, context: &Context<'_>) {
-        if self.phase() != Phase::Connected {
-            return;
-        }
-        let camera = self.has_camera && self.camera(context).is_some();
-        let microphone = self.has_microphone
-            && !self.microphone_muted
-            && context.settings.microphone != MicrophoneChoice::None;
-        self.send(&Signal::MediaState { audio: microphone, video: camera }, context);
-    }
-
     fn open_peer(&mut self, context: &Context<'_>) {
         let (video_sender, video_out) = mpsc::channel(VIDEO_SEND_CAPACITY);
         let (audio_sender, audio_out) = mpsc::channel(AUDIO_SEND_CAPACITY);
@@ -372,35 +330,6 @@ impl ActiveCall {
             video_codecs: context.options.video_codecs.clone(),
         };
         self.peer = Some(Peer::open(self.tag(), config, ports, context.peer_events.clone()));
-    }
-
-    fn open_media(&mut self, context: &Context<'_>) {
-        let Some(ports) = self.media_ports.take() else { return };
-        self.media_open = true;
-        let pictures = context
-            .options
-            .pictures
-            .then(|| (self.local_picture.latest.clone(), self.remote_picture.latest.clone()));
-        let order = OpenOrder {
-            call: self.id(),
-            camera: self.camera(context),
-            microphone: context.settings.microphone.clone(),
-            microphone_muted: self.microphone_muted,
-            speaker: context.settings.speaker.clone(),
-            record_video: context.options.record_video.clone(),
-            ports,
-            local: self.local.clone(),
-            remote: self.remote.clone(),
-            pictures,
-            events: self.media_sender.clone(),
-        };
-        self.order(DeskOrder::Open(Box::new(order)), context);
-    }
-
-    fn order(&self, order: DeskOrder, context: &Context<'_>) {
-        if !context.desk.order(order) {
-            tracing::error!("the media desk is stuck: a device does not answer");
-        }
     }
 
     fn command(&mut self, command: Command, now: Instant) {

@@ -1,0 +1,19 @@
+//! The border between the playout and the codec, so that the playout can be tested without one.
+
+/// What the playout needs of a decoder.
+pub(crate) trait FrameDecoder {
+    /// Samples that the packet holds at 48 kHz; `None` if it is malformed.
+    fn samples(&self, payload: &[u8]) -> Option<usize>;
+    /// False if the packet only announces a pause (DTX).
+    fn carries_sound(&self, payload: &[u8]) -> bool;
+    /// Whether the packet also carries the one before it (in-band FEC).
+    fn carries_repair(&self, payload: &[u8]) -> bool;
+    /// Decodes into the head of `out`; `None` if the packet is malformed.
+    fn decode(&mut self, payload: &[u8], out: &mut [f32]) -> Option<usize>;
+    /// Fills `out` with the sound before `next_payload`, from what that one carries.
+    fn repair(&mut self, next_payload: &[u8], out: &mut [f32]) -> bool;
+    /// Fills `out` with a guess at what is missing.
+    fn conceal(&mut self, out: &mut [f32]) -> bool;
+    /// Forgets the past.
+    fn reset(&mut self);
+}

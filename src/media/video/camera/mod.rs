@@ -1,0 +1,186 @@
+//! Cameras: finds them, opens the one chosen in the format that suits best, and publishes its pictures.
+//!
+//! Driven by [`super::capture`]'s thread, which blocks in here until it is told to stop or the camera is gone. `nokhwa`
+//! is asked first, with a format that the device is known to have; on Linux `v4l` takes over where it cannot open the
+//! device or cannot express the format.
+
+mod convert;
+mod error;
+mod format;
+mod nokhwa;
+#[cfg(target_os = "linux")]
+mod v4l;
+
+use super::capture::{CaptureWish, Sink};
+use super::pool::FramePool;
+use crate::media::device::Device;
+use convert::Converter;
+use error::CameraError;
+use format::{Format, choose, rank};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+/// Pictures in a row that may be damaged before the camera counts as lost. USB cameras begin with a few.
+const DAMAGED_LIMIT: u32 = 60;
+
+/// A camera that is there.
+#[derive(Clone, Debug)]
+struct Found {
+    /// Where: `/dev/video0` on Linux, an index elsewhere.
+    id: String,
+    name: String,
+    /// Everything it offers that we can use.
+    formats: Vec<Format>,
+}
+
+/// The cameras of this machine, the default one first. Empty, and never a panic, if there is none or none may be used.
+pub fn list_cameras() -> Vec<Device> {
+    let found = find().unwrap_or_else(|error| {
+        tracing::debug!(%error, "no camera listed");
+        Vec::new()
+    });
+    found
+        .into_iter()
+        .enumerate()
+        .map(|(index, camera)| Device {
+            id: camera.id,
+            name: camera.name,
+            default: index == 0,
+            formats: camera.formats.iter().map(ToString::to_string).collect(),
+        })
+        .collect()
+}
+
+/// Captures from the camera of this name or id (`None`: the first) until stopped, and reports what becomes of it.
+pub(crate) fn run(wanted: Option<&str>, wish: CaptureWish, sink: &Sink<'_>) {
+    let mut name = wanted.unwrap_or("camera").to_owned();
+    // Both camera libraries panic when a device vanishes at the wrong moment (on release, for example).
+    let result = catch_unwind(AssertUnwindSafe(|| capture(wanted, wish, sink, &mut name)));
+    match result.unwrap_or(Err(CameraError::Driver("its driver failed unexpectedly".into()))) {
+        Ok(()) => {}
+        Err(CameraError::PermissionDenied) => {
+            tracing::warn!(camera = name, "{}", CameraError::PermissionDenied);
+            sink.report_refused();
+        }
+        Err(error) => sink.report_lost(&name, error.to_string()),
+    }
+}
+
+fn capture(
+    wanted: Option<&str>,
+    wish: CaptureWish,
+    sink: &Sink<'_>,
+    name: &mut String,
+) -> Result<(), CameraError> {
+    let camera = select(find()?, wanted)?;
+    name.clone_from(&camera.name);
+    let mut publisher = Publisher { sink, name, pool: FramePool::default(), converter: None, damaged: 0 };
+    #[cfg(target_os = "linux")]
+    {
+        let format = *choose(&camera.formats, wish).ok_or(CameraError::NoFormat)?;
+        match nokhwa::Source::open(&camera.id, &format) {
+            Ok(source) => source.run(&mut publisher),
+            Err(error) => {
+                tracing::debug!(%error, %format, "opening the camera another way");
+                v4l::run(&camera.id, &rank(&camera.formats, wish), &mut publisher)
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let mut last = CameraError::NoFormat;
+        for format in rank(&camera.formats, wish) {
+            match nokhwa::Source::open(&camera.id, &format) {
+                Ok(source) => return source.run(&mut publisher),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+fn find() -> Result<Vec<Found>, CameraError> {
+    #[cfg(target_os = "linux")]
+    return v4l::find();
+    #[cfg(not(target_os = "linux"))]
+    return nokhwa::find();
+}
+
+fn select(cameras: Vec<Found>, wanted: Option<&str>) -> Result<Found, CameraError> {
+    let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
+    let mut cameras = cameras.into_iter();
+    let Some(wanted) = wanted else { return cameras.next().ok_or(CameraError::NoCamera) };
+    cameras
+        .find(|camera| camera.id == wanted || camera.name.eq_ignore_ascii_case(wanted))
+        .ok_or_else(|| CameraError::not_found(wanted, &names))
+}
+
+/// Turns raw pictures into published ones.
+struct Publisher<'a> {
+    sink: &'a Sink<'a>,
+    name: &'a str,
+    pool: FramePool,
+    converter: Option<Converter>,
+    damaged: u32,
+}
+
+impl Publisher<'_> {
+    /// The camera is open in this format; `stride` is the length of a row in octets, 0 if rows have no padding.
+    fn handle_opened(&mut self, format: Format, stride: usize) {
+        tracing::info!(camera = self.name, %format, "camera open");
+        self.converter = Some(Converter::new(format.pixels, format.size, stride));
+        self.sink.report_opened(self.name);
+    }
+
+    /// A raw picture.
+    fn handle_picture(&mut self, data: &[u8], captured: Instant) -> Result<(), CameraError> {
+        let Some(converter) = &mut self.converter else { return Ok(()) };
+        match self.pool.fill(converter.size(), captured, |frame| converter.convert(data, frame)) {
+            Ok(frame) => {
+                self.damaged = 0;
+                self.sink.out.publish(frame);
+                Ok(())
+            }
+            Err(damage) => {
+                self.damaged += 1;
+                tracing::debug!(%damage, "camera picture left out");
+                if self.damaged < DAMAGED_LIMIT { Ok(()) } else { Err(CameraError::Driver(damage)) }
+            }
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.sink.stop.is_set()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn camera(id: &str, name: &str) -> Found {
+        Found { id: id.into(), name: name.into(), formats: Vec::new() }
+    }
+
+    #[test]
+    fn a_camera_is_found_by_name_or_path_and_the_first_is_the_default() {
+        let cameras = vec![camera("/dev/video0", "HD Webcam"), camera("/dev/video2", "Capture Card")];
+        assert_eq!(select(cameras.clone(), None).unwrap().id, "/dev/video0");
+        assert_eq!(select(cameras.clone(), Some("capture card")).unwrap().id, "/dev/video2");
+        assert_eq!(select(cameras.clone(), Some("/dev/video2")).unwrap().name, "Capture Card");
+        let error = select(cameras, Some("Other")).unwrap_err().to_string();
+        assert!(
+            error.contains("Other") && error.contains("HD Webcam") && error.contains("Capture Card"),
+            "{error}"
+        );
+        assert!(matches!(select(Vec::new(), None), Err(CameraError::NoCamera)));
+        assert!(select(Vec::new(), Some("x")).unwrap_err().to_string().contains("no camera"));
+    }
+
+    #[test]
+    fn listing_never_panics_whatever_the_machine_has() {
+        for device in list_cameras() {
+            assert!(!device.id.is_empty());
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The interceptors by themselves, in virtual time.
+
+use super::request::Request;
+use super::resend::Resend;
+use super::unwrap::Unwrap;
+use super::wire::Wire;
+use bytes::Bytes;
+use rtc::interceptor::{AttributedPacket, Interceptor, Packet, RTCPFeedback, StreamInfo, TaggedPacket};
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
+    TransportLayerNack, nack_pairs_from_sequence_numbers,
+};
+use rtc::rtp;
+use rtc::shared::TransportContext;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+const SSRC: u32 = 11;
+const REPAIR_SSRC: u32 = 13;
+
+fn info() -> StreamInfo {
+    StreamInfo {
+        ssrc: SSRC,
+        ssrc_rtx: Some(REPAIR_SSRC),
+        payload_type: 102,
+        payload_type_rtx: Some(103),
+        mime_type: "video/H264".into(),
+        rtcp_feedback: vec![RTCPFeedback { typ: "nack".into(), parameter: String::new() }],
+        ..StreamInfo::default()
+    }
+}
+
+fn media(now: Instant, ssrc: u32, sequence: u16, payload: &[u8]) -> TaggedPacket {
+    let header = rtp::Header {
+        version: 2,
+        ssrc,
+        sequence_number: sequence,
+        payload_type: if ssrc == SSRC { 102 } else { 103 },
+        ..rtp::Header::default()
+    };
+    tagged(now, Packet::Rtp(rtp::Packet { header, payload: Bytes::copy_from_slice(payload) }))
+}
+
+fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
+    TaggedPacket { now, transport: TransportContext::default(), message: AttributedPacket::new(packet) }
+}
+
+fn nack(now: Instant, sequences: &[u16]) -> TaggedPacket {
+    let nack = TransportLayerNack {
+        sender_ssrc: 1,
+        media_ssrc: SSRC,
+        nacks: nack_pairs_from_sequence_numbers(sequences),
+    };
+    tagged(now, Packet::Rtcp(vec![Box::new(nack)]))
+}
+
+/// RTP that the interceptor wrote.
+fn written(interceptor: &mut impl Interceptor) -> Vec<rtp::Packet> {
+    std::iter::from_fn(|| interceptor.poll_write())
+        .filter_map(|tagged| match tagged.message.packet {
+            Packet::Rtp(packet) => Some(packet),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Sequence numbers that the interceptor asked for.
+fn asked(interceptor: &mut Request) -> Vec<u16> {
+    let mut all = Vec::new();
+    while let Some(tagged) = rtc::sansio::Protocol::poll_write(interceptor) {
+        if let Packet::Rtcp(packets) = tagged.message.packet {
+            for packet in packets {
+                let nack = packet.as_any().downcast_ref::<TransportLayerNack>().expect("only NACK");
+                all.extend(nack.nacks.iter().flat_map(|pair| pair.packet_list()));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn a_gap_is_asked_for_a_few_times_and_not_after_it_is_filled() {
+    use rtc::sansio::Protocol;
+    let start = Instant::now();
+    let mut request = Request::new(Arc::new(Wire::default()), 1);
+    request.bind_remote_stream(&info());
+    for sequence in [65_534, 65_535, 2] {
+        request.handle_read(media(start, SSRC, sequence, &[1])).expect("read");
+    }
+    let mut times = [0; 2];
+    for millisecond in 0..2_000 {
+        let now = start + Duration::from_millis(millisecond);
+        request.handle_timeout(now).expect("time");
+        for sequence in asked(&mut request) {
+            times[usize::from(sequence)] += 1;
+        }
+        if millisecond == 50 {
+            request.handle_read(media(now, SSRC, 0, &[1])).expect("read");
+        }
+    }
+    // 0 was filled after the first request; 1 never came.
+    assert_eq!(times, [1, 4]);
+    assert_eq!(request.poll_timeout(), None, "the timer still runs");
+}
+
+#[test]
+fn an_outage_is_not_asked_for() {
+    use rtc::sansio::Protocol;
+    let start = Instant::now();
+    let mut request = Request::new(Arc::new(Wire::default()), 1);
+    request.bind_remote_stream(&info());
+    request.handle_read(media(start, SSRC, 0, &[1])).expect("read");
+    request.handle_read(media(start, SSRC, 5_000, &[1])).expect("read");
+    request.handle_timeout(start + Duration::from_millis(20)).expect("time");
+    assert!(asked(&mut request).is_empty());
+}
+
+#[test]
+fn a_repair_carries_the_original_and_unwraps_to_it() {
+    use rtc::sansio::Protocol;
+    let now = Instant::now();
+    let wire = Arc::new(Wire::default());
+    wire.estimate.store(1_000_000, Ordering::Relaxed);
+    let mut resend = Resend::new(Arc::clone(&wire));
+    resend.bind_local_stream(&info());
+    for sequence in [65_535, 0, 1] {
+        resend.handle_write(media(now, SSRC, sequence, &[sequence as u8, 7])).expect("written");
+    }
+    written(&mut resend);
+    resend.handle_read(nack(now, &[65_535, 1, 9])).expect("read");
+    let repairs = written(&mut resend);
+    assert_eq!(repairs.len(), 2);
+    assert_eq!(wire.retransmitted.load(Ordering::Relaxed), 2);
+
+    let mut unwrap = Unwrap::default();
+    unwrap.bind_remote_stream(&info());
+    for (repair, sequence) in repairs.into_iter().zip([65_535_u16, 1]) {
+        assert_eq!((repair.header.ssrc, repair.header.payload_type), (REPAIR_SSRC, 103));
+        unwrap.handle_read(tagged(now, Packet::Rtp(repair))).expect("read");
+        let Some(Packet::Rtp(original)) = unwrap.poll_read().map(|tagged| tagged.message.packet) else {
+            panic!("nothing came out");
+        };
+        assert_eq!((original.header.ssrc, original.header.sequence_number), (SSRC, sequence));
+        assert_eq!(original.header.payload_type, 102);
+        assert_eq!(&original.payload[..], [sequence as u8, 7]);
+    }
+}
+
+#[test]
+fn repairs_without_a_payload_end_at_the_unwrapper() {
+    use rtc::sansio::Protocol;
+    let now = Instant::now();
+    let mut unwrap = Unwrap::default();
+    unwrap.bind_remote_stream(&info());
+    for payload in [&[][..], &[1], &[0, 1]] {
+        unwrap.handle_read(media(now, REPAIR_SSRC, 5, payload)).expect("read");
+        assert!(unwrap.poll_read().is_none(), "{payload:?}");
+    }
+}
+
+#[test]
+fn repairs_stay_within_their_budget_and_repetition_within_its_cap() {
+    use rtc::sansio::Protocol;
+    let start = Instant::now();
+    let wire = Arc::new(Wire::default());
+    wire.estimate.store(1_000_000, Ordering::Relaxed);
+    let mut resend = Resend::new(wire);
+    resend.bind_local_stream(&info());
+    for sequence in 0..500 {
+        resend.handle_write(media(start, SSRC, sequence, &[1; 1_000])).expect("written");
+    }
+    written(&mut resend);
+    let all: Vec<u16> = (0..500).collect();
+    let mut octets = 0;
+    for millisecond in (0..1_000).step_by(10) {
+        resend.handle_read(nack(start + Duration::from_millis(millisecond), &all)).expect("read");
+        octets += written(&mut resend).iter().map(|packet| packet.payload.len()).sum::<usize>();
+    }
+    // A quarter of 1 Mbit/s for a second, and half a second's worth saved up.
+    assert!((30_000..52_000).contains(&octets), "{octets}");
+
+    let once = start + Duration::from_secs(60);
+    let mut count = 0;
+    for second in 0..20 {
+        resend.handle_read(nack(once + Duration::from_secs(second), &[499])).expect("read");
+        count += written(&mut resend).len();
+    }
+    assert_eq!(count, 4);
+}
