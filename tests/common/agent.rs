@@ -25,8 +25,12 @@ impl Options {
         Self::default().with("--camera", "pattern").with("--microphone", "tone").with("--accept", "always")
     }
 
+    /// Gives an option, in place of an earlier value of the same.
     pub(crate) fn with(mut self, option: &str, value: &str) -> Self {
-        self.arguments.extend([option.to_owned(), value.to_owned()]);
+        match self.arguments.iter().position(|argument| argument == option) {
+            Some(at) => self.arguments[at + 1] = value.to_owned(),
+            None => self.arguments.extend([option.to_owned(), value.to_owned()]),
+        }
         self
     }
 
@@ -244,6 +248,45 @@ impl Agent {
         event
     }
 
+    /// Waits until the newest call is connected and shows a picture, whatever became of those before it; then skips
+    /// to the present.
+    pub(crate) fn wait_in_call(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut lines = self.log.lines.lock().unwrap();
+        loop {
+            let of_newest =
+                lines.events.rsplit(|event| event["state"] == "ringing").next().unwrap_or_default();
+            let has = |wanted: &dyn Fn(&Value) -> bool| of_newest.iter().any(wanted);
+            let up =
+                has(&|event| event["state"] == "connected") && has(&|event| event["event"] == "first-frame");
+            if up && !has(&|event| event["state"] == "ended") {
+                self.cursor = lines.events.len();
+                return;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if lines.closed || left.is_zero() {
+                drop(lines);
+                panic!("{}: is in no call after {patience:?}\n{}", self.name, self.story());
+            }
+            lines = self.log.grown.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// Waits until no call is open.
+    pub(crate) fn wait_idle(&mut self, patience: Duration) {
+        let state = |events: &[Value]| events.iter().rfind(|event| event["event"] == "call").cloned();
+        let deadline = Instant::now() + patience;
+        let mut lines = self.log.lines.lock().unwrap();
+        while state(&lines.events).is_some_and(|call| call["state"] != "ended") {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if lines.closed || left.is_zero() {
+                drop(lines);
+                panic!("{}: is still in a call after {patience:?}\n{}", self.name, self.story());
+            }
+            lines = self.log.grown.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
     /// Waits for the end of the call and gives the reason.
     pub(crate) fn wait_ended(&mut self, patience: Duration) -> String {
         self.wait_call("ended", patience)["reason"].as_str().unwrap_or_default().to_owned()
@@ -285,8 +328,11 @@ impl Agent {
             Err(_) => Vec::new(),
         };
         let mut story = String::new();
-        for event in lines.iter().filter(|event| event["event"] != "frame") {
+        for event in lines.iter().filter(|event| event["event"] != "frame" && event["event"] != "stats") {
             story.push_str(&format!("  {event}\n"));
+        }
+        if let Some(stats) = lines.iter().rfind(|event| event["event"] == "stats") {
+            story.push_str(&format!("  last figures: {stats}\n"));
         }
         let log = std::fs::read_to_string(self.folder.path().join("agent.log")).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(60).collect();

@@ -1,7 +1,7 @@
 //! A moving picture with a counter burnt in, as a Y4M file: 1280×720, 30 frames a second, looped by its readers.
 //!
-//! The counter stands in 13 squares of 64×64 pixels from x=224, y=16, most significant bit first, white for one: so
-//! both ends read it from the luma alone, whatever codec lies between.
+//! The counter stands in 13 squares of 64×64 pixels from x=224, y=16, bright for one: twelve bits, most significant
+//! first, and one that makes the number of bright squares even. Ahoy's own test pattern has the same.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -23,7 +23,7 @@ const THRESHOLD: f64 = 124.0;
 /// The clip's path; the first test that asks for it writes it.
 pub(crate) fn path() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let path = folder.join("counter-v1.y4m");
+    let path = folder.join("counter-v2.y4m");
     if !path.exists() {
         // Written aside and renamed, so that a reader never sees half of it.
         let draft = folder.join(format!("counter-{}.y4m", std::process::id()));
@@ -33,10 +33,11 @@ pub(crate) fn path() -> PathBuf {
     path
 }
 
-/// The counter that these 13 lumas show.
-pub(crate) fn read_counter(squares: &[f64]) -> usize {
+/// The counter that these 13 lumas show; `None` if they show none.
+pub(crate) fn read_counter(squares: &[f64]) -> Option<usize> {
     assert_eq!(squares.len(), SQUARES, "{squares:?}");
-    squares.iter().fold(0, |counter, luma| counter << 1 | usize::from(*luma > THRESHOLD))
+    let shown = squares.iter().fold(0_usize, |bits, luma| bits << 1 | usize::from(*luma > THRESHOLD));
+    (shown.count_ones() % 2 == 0).then_some(shown >> 1)
 }
 
 /// How far every square is from being undecided, at least; 0 to 131 or so. A readable picture has more than 40.
@@ -91,8 +92,9 @@ fn draw_luma(luma: &mut [u8], detail: &[u8], frame: usize) {
             *pixel = if near { 200 - texture / 4 } else { 16 + shade + texture };
         }
     }
+    let shown = frame << 1 | frame.count_ones() as usize % 2;
     for square in 0..SQUARES {
-        let one = frame >> (SQUARES - 1 - square) & 1 == 1;
+        let one = shown >> (SQUARES - 1 - square) & 1 == 1;
         let left = LEFT + square * SIDE;
         for y in TOP..TOP + SIDE {
             luma[y * WIDTH + left..y * WIDTH + left + SIDE].fill(if one { BRIGHT } else { DARK });

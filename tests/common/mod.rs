@@ -13,6 +13,7 @@ pub(crate) mod clip;
 pub(crate) mod devtools;
 pub(crate) mod display;
 pub(crate) mod page;
+pub(crate) mod pair;
 pub(crate) mod proc_fs;
 pub(crate) mod process;
 pub(crate) mod pulse;

@@ -97,6 +97,18 @@ impl Guest {
         self.evaluate("hangUp()");
     }
 
+    /// Says something to everyone, or to one user.
+    pub(crate) fn say(&mut self, text: &str, to: Option<&str>) {
+        self.evaluate(&format!("say({}, {})", Value::from(text), Value::from(to)));
+    }
+
+    /// Waits until `name` is among the users.
+    pub(crate) fn wait_user(&mut self, name: &str) {
+        self.wait_state("the other side is there", Duration::from_secs(20), |state| {
+            state["users"].as_array().unwrap().iter().any(|user| user == name)
+        });
+    }
+
     /// Everything that the page knows of itself.
     pub(crate) fn state(&mut self) -> Value {
         self.evaluate("state()")

@@ -24,7 +24,7 @@ impl Guarded {
 
     /// Asks the process to end (SIGTERM) and gives its status, or `None` if it is still there after `patience`.
     pub(crate) fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
-        signal("-TERM", &self.0.id().to_string());
+        send_signal("-TERM", &self.0.id().to_string());
         self.wait_for_end(patience)
     }
 
@@ -66,12 +66,17 @@ impl DerefMut for Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         // The group may hold helpers even after its leader has ended.
-        signal("-KILL", &format!("-{}", self.0.id()));
+        send_signal("-KILL", &format!("-{}", self.0.id()));
         self.0.wait().ok();
     }
 }
 
-fn signal(signal: &str, target: &str) {
+/// Sends a signal (`-STOP`, say) to one process.
+pub(crate) fn signal(signal: &str, process: u32) {
+    send_signal(signal, &process.to_string());
+}
+
+fn send_signal(signal: &str, target: &str) {
     Command::new("kill").args([signal, "--", target]).stderr(Stdio::null()).status().ok();
 }
 

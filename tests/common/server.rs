@@ -2,7 +2,7 @@
 
 use super::eventually;
 use super::process::{Guarded, log_file};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -15,27 +15,29 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on loopback and waits until it accepts connections.
+    /// Starts a server on loopback and waits until it says where it listens.
     pub(crate) fn start() -> Self {
-        Self::start_at(free_address())
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
     /// Starts a server at that address.
     pub(crate) fn start_at(address: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("server.log");
+        let (said, log) = (folder.path().join("said"), folder.path().join("server.log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_ahoy-server"));
         command
             .args(["--listen", &address.to_string()])
             .stdin(Stdio::null())
-            .stdout(log_file(&log))
+            .stdout(log_file(&said))
             .stderr(log_file(&log));
         let mut process = Guarded::spawn(&mut command);
-        eventually("the server listens", Duration::from_secs(10), || {
+        let address = eventually("the server listens", Duration::from_secs(10), || {
             if let Some(status) = process.try_wait().unwrap() {
                 panic!("the server ended at once ({status}): {}", std::fs::read_to_string(&log).unwrap());
             }
-            TcpStream::connect(address).ok()
+            // "Serving on ws://ADDRESS:PORT/"
+            let text = std::fs::read_to_string(&said).ok()?;
+            text.split_once("ws://")?.1.split_once('/')?.0.parse().ok()
         });
         Self { process, address, folder }
     }

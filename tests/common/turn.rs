@@ -33,7 +33,14 @@ impl Turn {
             .args(["-c", "/dev/null", "--listening-ip", "127.0.0.1", "--relay-ip", "127.0.0.1"])
             .args(["--listening-port", &port.to_string(), "--min-port", "40000", "--max-port", "49999"])
             .args(["--lt-cred-mech", "--user", &format!("{USERNAME}:{CREDENTIAL}"), "--realm", "ahoy.test"])
-            .args(["--allow-loopback-peers", "--no-cli", "--no-tls", "--no-dtls", "--simple-log"])
+            .args([
+                "--allow-loopback-peers",
+                "--no-cli",
+                "--no-tls",
+                "--no-dtls",
+                "--simple-log",
+                "--verbose",
+            ])
             .args(["--no-stdout-log", "--log-file"])
             .arg(&log)
             .arg("--pidfile")
