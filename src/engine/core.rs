@@ -4,6 +4,7 @@ use super::active_call::{ActiveCall, Context};
 use super::board::Board;
 use super::hosting::{HostingDesk, HostingEvent};
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
+use super::wishes::Waiting;
 use super::{
     AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Severity,
     Snapshot,
@@ -14,7 +15,7 @@ use crate::peer::{PeerEvent, PeerTag};
 use crate::protocol::{HangUpReason, SessionDescription, Signal};
 use crate::signaling::client::{EVENT_CAPACITY, SignalingClient, SignalingEvent};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
@@ -24,8 +25,6 @@ const PEER_EVENT_CAPACITY: usize = 512;
 const HOSTING_EVENT_CAPACITY: usize = 8;
 /// SDP sessions of ended calls that are remembered; the oldest is forgotten.
 const ENDED_SESSIONS: usize = 32;
-/// How often the device lists are renewed while somebody may look at them.
-const DEVICE_POLL: Duration = Duration::from_secs(5);
 
 /// Starts an engine on the present tokio runtime. It ends after [`Intent::Quit`].
 pub fn start(options: EngineOptions) -> EngineHandle {
@@ -63,6 +62,8 @@ pub(super) struct Engine {
     pub(super) signaling_events: mpsc::Sender<SignalingEvent>,
     pub(super) hosting_events: mpsc::Sender<HostingEvent>,
     peer_events: mpsc::Sender<(PeerTag, PeerEvent)>,
+    /// What waits until it is known whether there is anything to call with.
+    pub(super) waiting: Option<Waiting>,
     calls: u64,
     /// SDP sessions of other sides whose calls have ended, oldest first.
     ended_sessions: Vec<String>,
@@ -88,6 +89,7 @@ impl Engine {
             signaling_events,
             hosting_events,
             peer_events,
+            waiting: None,
             calls: 0,
             ended_sessions: Vec::new(),
             quitting: false,
@@ -98,8 +100,9 @@ impl Engine {
     async fn run(mut self, mut inbox: Inbox) {
         let mut figures = interval(self.options.stats_interval);
         figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut devices = interval(DEVICE_POLL);
-        devices.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if self.options.list_devices {
+            self.desk.order(DeskOrder::ListDevices);
+        }
         if let Some(complaint) = self.options.complaint.take() {
             self.board.notice(Severity::Warning, complaint);
         }
@@ -124,10 +127,6 @@ impl Engine {
                 }
                 _ = figures.tick(), if self.call.is_some() => {
                     self.with_call(|call, context, _| call.ask_figures(context));
-                    continue;
-                }
-                _ = devices.tick(), if self.options.list_devices => {
-                    self.desk.order(DeskOrder::ListDevices);
                     continue;
                 }
             }
@@ -292,6 +291,7 @@ impl Engine {
                     self.board.snapshot.devices = Arc::new(devices);
                 }
                 self.board.snapshot.devices_listed = true;
+                self.devices_listed();
             }
             DeskEvent::Figures(id, figures) => self.with_call(|call, _, now| {
                 if call.id() == id {

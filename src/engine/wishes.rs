@@ -3,6 +3,7 @@
 use super::active_call::ActiveCall;
 use super::core::Engine;
 use super::hosting::{HostingDesk, HostingEvent, HostingOrder};
+use super::media_desk::DeskOrder;
 use super::{Connection, Intent, Question, Settings, Severity, settings_file};
 use crate::call::Event;
 use crate::config::{CameraChoice, MicrophoneChoice};
@@ -12,6 +13,12 @@ use std::sync::Arc;
 /// What the user reads when there is nothing to call with.
 pub const NOTHING_TO_CALL_WITH: &str =
     "Unable to open your call because no camera and/or microphone were found.";
+
+/// A wish that waits until the devices have been listed.
+pub(super) enum Waiting {
+    Dial { peer: String },
+    Answer { video: bool },
+}
 
 impl Engine {
     pub(super) fn handle_intent(&mut self, intent: Intent) {
@@ -41,7 +48,7 @@ impl Engine {
                 self.with_call(|call, context, _| call.reopen_speaker(context));
             }
             Intent::RefreshDevices => {
-                self.desk.order(super::media_desk::DeskOrder::ListDevices);
+                self.desk.order(DeskOrder::ListDevices);
             }
             Intent::ChangeSettings(settings) => self.replace_settings(*settings),
             Intent::Reply(yes) => self.reply(yes),
@@ -191,7 +198,7 @@ impl Engine {
         } else if !self.board.snapshot.users.iter().any(|user| user == peer) {
             self.board.notice(Severity::Error, format!("{peer} is not online."));
         } else if self.has_nothing_to_send() {
-            self.board.snapshot.question = Some(Question::WatchOnly { peer: peer.to_owned() });
+            self.look_again(Waiting::Dial { peer: peer.to_owned() });
         } else {
             self.dial(peer);
         }
@@ -199,12 +206,40 @@ impl Engine {
 
     /// Answers the ringing call.
     pub(super) fn answer(&mut self, video: bool) {
-        let Some(call) = &self.call else { return };
         if self.has_nothing_to_send() {
-            self.board.snapshot.question = Some(Question::WatchOnly { peer: call.peer_name().to_owned() });
+            self.look_again(Waiting::Answer { video });
             return;
         }
         self.with_call(|call, context, now| call.handle(Event::Answer { video }, context, now));
+    }
+
+    /// Something may have been plugged in since the devices were listed.
+    fn look_again(&mut self, waiting: Waiting) {
+        self.waiting = Some(waiting);
+        self.desk.order(DeskOrder::ListDevices);
+    }
+
+    /// The devices are known: what waited for them is done, or the user is asked.
+    pub(super) fn devices_listed(&mut self) {
+        let nothing = self.has_nothing_to_send();
+        match self.waiting.take() {
+            None => {}
+            Some(Waiting::Dial { .. }) if self.call.is_some() => {}
+            Some(Waiting::Dial { peer }) if nothing => {
+                self.board.snapshot.question = Some(Question::WatchOnly { peer });
+            }
+            Some(Waiting::Dial { peer }) => self.dial(&peer),
+            Some(Waiting::Answer { video }) => match &self.call {
+                Some(call) if nothing => {
+                    self.board.snapshot.question =
+                        Some(Question::WatchOnly { peer: call.peer_name().to_owned() });
+                }
+                Some(_) => {
+                    self.with_call(|call, context, now| call.handle(Event::Answer { video }, context, now));
+                }
+                None => {}
+            },
+        }
     }
 
     fn reply(&mut self, yes: bool) {

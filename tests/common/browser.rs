@@ -152,7 +152,8 @@ impl Tab {
     }
 }
 
-fn program() -> PathBuf {
+/// The browser that is installed.
+pub(crate) fn program() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .flat_map(|folder| PROGRAMS.map(|name| folder.join(name)))

@@ -1,0 +1,72 @@
+//! Whole calls over loopback, measured from the outside: how soon each side sees the other after the click, and what
+//! a participant costs. Chromium calling Chromium is measured beside, on the same page, server and clip, in the same
+//! run, so that the ratio says something even on a loaded machine.
+//!
+//! `scripts/bench-first-frame [--quick] [--calls N] [--seconds N]` runs it. It fails only if a call does; whether the
+//! targets are met is printed.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot be made ends the run, as in the tests")]
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+mod cost;
+mod first;
+mod machine;
+mod table;
+
+use common::page::PageServer;
+use common::server::Server;
+
+/// What is measured how often.
+struct Plan {
+    /// Calls per pair.
+    calls: usize,
+    /// Length of the call whose cost is measured.
+    seconds: u64,
+}
+
+impl Plan {
+    const FULL: Self = Self { calls: 20, seconds: 30 };
+    const QUICK: Self = Self { calls: 3, seconds: 5 };
+
+    /// Reads the command line. `--bench` is what cargo adds.
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut plan = Self::FULL;
+        let mut arguments = arguments.filter(|argument| argument != "--bench");
+        while let Some(argument) = arguments.next() {
+            let mut number = || {
+                let value = arguments.next().and_then(|value| value.parse::<u64>().ok());
+                value.filter(|value| *value > 0).ok_or(format!("{argument} wants a number above 0"))
+            };
+            match argument.as_str() {
+                "--quick" => plan = Self::QUICK,
+                "--calls" => plan.calls = number()? as usize,
+                "--seconds" => plan.seconds = number()?,
+                other => return Err(format!("{other} is not known: [--quick] [--calls N] [--seconds N]")),
+            }
+        }
+        Ok(plan)
+    }
+}
+
+fn main() {
+    let plan = match Plan::parse(std::env::args().skip(1)) {
+        Ok(plan) => plan,
+        Err(reason) => {
+            eprintln!("first_frame: {reason}");
+            std::process::exit(2);
+        }
+    };
+    // First of all, while nothing of ours runs yet.
+    machine::print(&plan);
+
+    let server = Server::start();
+    let page = PageServer::start();
+    let first = first::measure(&server, &page, plan.calls);
+    table::print_first(&first);
+    let cost = cost::measure(&server, &page, plan.seconds);
+    table::print_cost(&cost, plan.seconds);
+    table::print_verdicts(&first, &cost);
+}

@@ -1,0 +1,67 @@
+//! Writes the figures as one plain table.
+
+use crate::cost::{Cost, Used};
+use crate::first::{First, Kind};
+
+/// The agent is to need no more than this share of what Chromium needs.
+const TARGET: f64 = 1.0 / 3.0;
+
+/// Times to the first picture.
+pub(crate) fn print_first(first: &First) {
+    println!("{:<38}{:>8}{:>8}{:>8}", "Click to first remote picture, ms", "median", "min", "max");
+    for kind in [&first.agents, &first.agent_to_chromium, &first.chromium_to_agent, &first.chromiums] {
+        for (side, figures) in [("caller", &kind.caller), ("callee", &kind.callee)] {
+            let (least, most) = range(figures);
+            let name = format!("  {}: {side} sees", kind.name);
+            println!("{name:<38}{:>8.0}{least:>8.0}{most:>8.0}", median(figures));
+        }
+    }
+    println!();
+}
+
+/// Processor time and memory.
+pub(crate) fn print_cost(cost: &Cost, seconds: u64) {
+    let title = format!("One participant in a call of {seconds} s");
+    println!("{title:<38}{:>8}{:>8}   received", "CPU s", "MiB");
+    for used in cost.agents.iter().chain(&cost.chromiums) {
+        println!(
+            "  {:<36}{:>8.2}{:>8.0}   {}x{}, {:.1} a second, {:.2} Mbit/s",
+            used.name,
+            used.cpu_seconds,
+            used.peak_mib,
+            used.size.0,
+            used.size.1,
+            used.pictures / seconds as f64,
+            used.bits_per_second / 1e6
+        );
+    }
+    println!();
+}
+
+/// The ratios, and whether each target is met. Of two sides the worse one counts.
+pub(crate) fn print_verdicts(first: &First, cost: &Cost) {
+    println!("{:<38}{:>8}{:>8}   target: a third or less", "Agent : Chromium", "caller", "callee");
+    let kinds = |side: fn(&Kind) -> &Vec<f64>| median(side(&first.agents)) / median(side(&first.chromiums));
+    verdict("first picture", kinds(|kind| &kind.caller), kinds(|kind| &kind.callee));
+    let sides = |of: fn(&Used) -> f64| [0, 1].map(|side| of(&cost.agents[side]) / of(&cost.chromiums[side]));
+    let [caller, callee] = sides(|used| used.cpu_seconds);
+    verdict("processor time", caller, callee);
+    let [caller, callee] = sides(|used| used.peak_mib);
+    verdict("peak memory", caller, callee);
+}
+
+fn verdict(what: &str, caller: f64, callee: f64) {
+    let met = if caller.max(callee) <= TARGET { "met" } else { "not met" };
+    println!("  {what:<36}{caller:>8.2}{callee:>8.2}   {met}");
+}
+
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 0 { (sorted[middle - 1] + sorted[middle]) / 2.0 } else { sorted[middle] }
+}
+
+fn range(figures: &[f64]) -> (f64, f64) {
+    figures.iter().fold((f64::INFINITY, 0.0), |(least, most), &figure| (least.min(figure), most.max(figure)))
+}
