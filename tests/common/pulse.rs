@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// Samples per second of the wire and of all that hangs on it.
 pub(crate) const RATE: u32 = 48_000;
 
+/// Length of a cookie in PulseAudio's native protocol.
+const COOKIE_BYTES: usize = 256;
+
 /// A running sound server.
 pub(crate) struct Pulse {
     _process: Guarded,
@@ -26,10 +29,11 @@ impl Pulse {
         let folder = tempfile::tempdir().unwrap();
         let (state, log) = (folder.path().join("state"), folder.path().join("pulse.log"));
         std::fs::create_dir(&state).unwrap();
+        std::fs::write(folder.path().join("cookie"), [0; COOKIE_BYTES]).unwrap();
         let mut command = Command::new("pulseaudio");
         command
             .args(["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"])
-            .args(["--realtime=no", "--high-priority=no", "--log-target=stderr", "-L"])
+            .args(["--realtime=yes", "--high-priority=yes", "--log-target=stderr", "-L"])
             .arg(format!("module-native-protocol-unix socket={} auth-anonymous=1", socket(&folder)))
             .env("XDG_RUNTIME_DIR", folder.path())
             .env("PULSE_STATE_PATH", &state)
@@ -55,6 +59,11 @@ impl Pulse {
         format!("unix:{}", socket(&self.folder))
     }
 
+    /// The value of `PULSE_COOKIE` for its clients: the server takes any cookie, but one must be there.
+    pub(crate) fn cookie(&self) -> String {
+        self.folder.path().join("cookie").display().to_string()
+    }
+
     /// Runs pactl and gives what it printed.
     pub(crate) fn pactl(&self, arguments: &[&str]) -> String {
         run(self.client("pactl").args(arguments)).trim().to_owned()
@@ -63,7 +72,10 @@ impl Pulse {
     /// A command that talks to this server.
     pub(crate) fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.env("PULSE_SERVER", self.address()).env("HOME", self.folder.path());
+        command
+            .env("PULSE_SERVER", self.address())
+            .env("PULSE_COOKIE", self.cookie())
+            .env("HOME", self.folder.path());
         command
     }
 
@@ -116,7 +128,7 @@ impl Pulse {
     /// Plays a WAV file to a sink, in the background.
     pub(crate) fn play(&self, sink: &str, file: &Path) -> Guarded {
         let mut command = self.client("paplay");
-        command.arg(format!("--device={sink}")).arg("--latency-msec=50").arg(file);
+        command.arg(format!("--device={sink}")).arg("--latency-msec=200").arg(file);
         Guarded::spawn(command.stdin(Stdio::null()).stderr(Stdio::null()))
     }
 
@@ -126,7 +138,7 @@ impl Pulse {
         command
             .arg(format!("--device={source}"))
             .arg(format!("--rate={RATE}"))
-            .args(["--format=s16le", "--file-format=wav", "--latency-msec=50"])
+            .args(["--format=s16le", "--file-format=wav", "--latency-msec=500"])
             .arg(format!("--channels={}", channels.len()))
             .arg(format!("--channel-map={}", channels.join(",")))
             .args(["--no-remix"])
