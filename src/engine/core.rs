@@ -2,6 +2,7 @@
 
 use super::active_call::{ActiveCall, Context};
 use super::board::Board;
+use super::echo::Echo;
 use super::hosting::{HostingDesk, HostingEvent};
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
 use super::wishes::Waiting;
@@ -56,6 +57,8 @@ pub(super) struct Engine {
     pub(super) hosting: Option<HostingDesk>,
     /// The embedded server, if the one we use is ours.
     pub(super) hosted: Option<Hosting>,
+    /// The Echo contact on it.
+    pub(super) echo: Option<Echo>,
     pub(super) desk: MediaDesk,
     /// The name to sign in with once there is a server.
     pub(super) wished_name: String,
@@ -83,6 +86,7 @@ impl Engine {
             signaling: None,
             hosting: None,
             hosted: None,
+            echo: None,
             desk: MediaDesk::start(desk_events)?,
             wished_name: options.settings.name.clone(),
             options,
@@ -338,6 +342,10 @@ impl Engine {
         self.settle();
         if let Some(signaling) = self.signaling.take() {
             signaling.close().await;
+        }
+        if let Some(echo) = self.echo.take() {
+            // An engine's end holds the end of another one: boxed, for the types would go on for ever.
+            Box::pin(echo.stop()).await;
         }
         if let Some(hosting) = self.hosting.take() {
             hosting.close().await;
