@@ -195,11 +195,11 @@ impl Engine {
         };
         if peer == me {
             self.board.notice(
-                Severity::Info,
+                Severity::Error,
                 "You cannot call yourself, though you would surely get along. Call Echo to test your devices.",
             );
         } else if self.call.is_some() {
-            self.board.notice(Severity::Info, "You can't start a call because you already have one open.");
+            self.board.notice(Severity::Error, "You can't start a call because you already have one open.");
         } else if !self.board.snapshot.users.iter().any(|user| user == peer) {
             self.board.notice(Severity::Error, format!("{peer} is not online."));
         } else if self.has_nothing_to_send() {
@@ -211,6 +211,10 @@ impl Engine {
 
     /// Answers the ringing call.
     pub(super) fn answer(&mut self, video: bool) {
+        if self.call.is_none() {
+            self.board.notice(Severity::Error, "There is no call to answer any more.");
+            return;
+        }
         if self.has_nothing_to_send() {
             self.look_again(Waiting::Answer { video });
             return;

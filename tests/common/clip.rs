@@ -92,7 +92,7 @@ fn draw_luma(luma: &mut [u8], detail: &[u8], frame: usize) {
             *pixel = if near { 200 - texture / 4 } else { 16 + shade + texture };
         }
     }
-    let shown = frame << 1 | frame.count_ones() as usize % 2;
+    let shown = (frame << 1) | (frame.count_ones() as usize % 2);
     for square in 0..SQUARES {
         let one = shown >> (SQUARES - 1 - square) & 1 == 1;
         let left = LEFT + square * SIDE;
