@@ -5,8 +5,8 @@ use super::board::Board;
 use super::hosting::{HostingDesk, HostingEvent};
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
 use super::{
-    AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Severity,
-    Snapshot,
+    AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Question,
+    Severity, Snapshot,
 };
 use crate::call::{Call, CallId, Event};
 use crate::media::event::{DeviceKind, MediaEvent};
@@ -153,6 +153,11 @@ impl Engine {
             let peer = call.peer_name().to_owned();
             let reason = reason.sentence(&peer);
             tracing::info!(call = call.id().0, %reason, "ended");
+            // The question was about this call, if it is still open: to say yes now would be to call back.
+            if matches!(&self.board.snapshot.question, Some(Question::WatchOnly { peer: asked }) if *asked == peer)
+            {
+                self.board.snapshot.question = None;
+            }
             self.board.snapshot.ended =
                 Some(EndedCall { number: call.id().0, peer, direction: call.direction(), reason, duration });
             self.call = None;
@@ -298,17 +303,16 @@ impl Engine {
                 self.with_call(|call, context, now| call.handle(Event::MediaRefused, context, now));
             }
             MediaEvent::Lost { kind, device, reason, fallback } => {
-                let what = match kind {
-                    DeviceKind::Camera => "Camera",
-                    DeviceKind::Microphone => "Microphone",
-                    DeviceKind::Speaker => "Speaker",
-                };
                 let replaced = fallback.is_some();
-                let rest = match fallback {
-                    Some(other) => format!("{other} is used instead."),
-                    None => "The call goes on without it.".into(),
-                };
-                self.board.notice(Severity::Warning, format!("{what} “{device}”: {reason}. {rest}"));
+                // Who was asked whether to watch only, and is, knows that there is neither camera nor microphone.
+                let known = !replaced
+                    && is_unnamed(kind, &device)
+                    && kind != DeviceKind::Speaker
+                    && self.has_nothing_to_send();
+                if !known {
+                    let words = loss_words(kind, &device, &reason, fallback.as_deref());
+                    self.board.notice(Severity::Warning, words);
+                }
                 self.with_call(|call, context, _| call.device_changed(kind, replaced, context));
             }
         }
@@ -332,6 +336,33 @@ impl Engine {
         self.board.snapshot.finished = true;
         self.board.publish();
     }
+}
+
+/// Whether this names no device but only its kind: nothing in particular was asked for.
+fn is_unnamed(kind: DeviceKind, device: &str) -> bool {
+    device.eq_ignore_ascii_case(kind_word(kind))
+}
+
+fn kind_word(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Camera => "Camera",
+        DeviceKind::Microphone => "Microphone",
+        DeviceKind::Speaker => "Speaker",
+    }
+}
+
+/// What the user reads when a device is not there, or no longer.
+fn loss_words(kind: DeviceKind, device: &str, reason: &str, fallback: Option<&str>) -> String {
+    let rest = match fallback {
+        Some(other) => format!("{other} is used instead."),
+        None => "The call goes on without it.".into(),
+    };
+    if is_unnamed(kind, device) {
+        let mut letters = reason.chars();
+        let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+        return format!("{}{}. {rest}", first.collect::<String>(), letters.as_str());
+    }
+    format!("{} “{device}”: {reason}. {rest}", kind_word(kind))
 }
 
 async fn next_media_event(call: &mut Option<ActiveCall>) -> Option<MediaEvent> {
