@@ -199,9 +199,9 @@ impl SettingsWindow {
                     .hint_text(hint);
                 ui.add(edit).accessible_name(label);
             };
-            field(ui, &mut draft.url, "Server URL", "stun:… or turn:…", 0.5);
-            field(ui, &mut draft.username, "Server user name", "User", 0.25);
-            field(ui, &mut draft.credential, "Server password", "Password", 0.25);
+            field(ui, &mut draft.url, "Server URL", "stun:… or turn:…", 0.46);
+            field(ui, &mut draft.username, "Server user name", "User", 0.26);
+            field(ui, &mut draft.credential, "Server password", "Password", 0.28);
             let size = vec2(76.0, 32.0);
             let add = ui.add_enabled_ui(!draft.url.trim().is_empty(), |ui| {
                 widgets::text_button_sized(ui, "Add", Tone::Plain, size).clicked()
