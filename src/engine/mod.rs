@@ -3,6 +3,7 @@
 mod active_call;
 mod board;
 mod core;
+mod device_news;
 mod echo;
 mod figures;
 mod handle;

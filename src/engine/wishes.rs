@@ -265,7 +265,7 @@ impl Engine {
     }
 
     /// Camera and microphone are wanted, and this machine has neither.
-    fn has_nothing_to_send(&self) -> bool {
+    pub(super) fn has_nothing_to_send(&self) -> bool {
         let Settings { camera, microphone, .. } = &*self.board.snapshot.settings;
         let devices = &self.board.snapshot.devices;
         self.board.snapshot.devices_listed
