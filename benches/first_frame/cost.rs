@@ -56,7 +56,9 @@ fn agents(server: &Server, span: Duration) -> [Used; 2] {
     let after = pair.each_ref().map(|agent| proc_fs::cpu_seconds(agent.id()));
     let peak = pair.each_ref().map(|agent| proc_fs::peak_kib(agent.id()) as f64 / 1024.0);
     let names = ["agent, caller", "agent, callee"];
-    std::array::from_fn(|side| used_by_agent(names[side], &pair[side], after[side] - before[side], peak[side]))
+    std::array::from_fn(|side| {
+        used_by_agent(names[side], &pair[side], after[side] - before[side], peak[side])
+    })
 }
 
 fn used_by_agent(name: &'static str, agent: &Agent, cpu_seconds: f64, peak_mib: f64) -> Used {
