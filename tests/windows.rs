@@ -30,8 +30,8 @@ const MESSAGE_FIELD: (usize, usize) = (600, 684);
 const ANSWER: (usize, usize) = (537, 461);
 const CAMERA: (usize, usize) = (250, 674);
 const HANG_UP: (usize, usize) = (570, 674);
-/// Within the hang-up button, beside its handset.
-const HANG_UP_FACE: (usize, usize) = (570, 660);
+/// Within the field to write in, below its words; beside the controls of a call.
+const MESSAGE_FIELD_FACE: (usize, usize) = (690, 700);
 /// Within the answer button, beside its word.
 const ANSWER_FACE: (usize, usize) = (497, 461);
 
@@ -113,7 +113,7 @@ impl<'a> Seat<'a> {
     }
 
     fn see_no_call(&self) {
-        self.see("the call is gone", |pixels| (!pixels.is_red(HANG_UP_FACE)).then_some(()));
+        self.see("the chat is back", |pixels| pixels.is_surface(MESSAGE_FIELD_FACE).then_some(()));
     }
 
     fn log(&self) -> String {
@@ -141,9 +141,9 @@ impl Pixels {
         [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]].map(i32::from)
     }
 
-    fn is_red(&self, place: (usize, usize)) -> bool {
-        let [red, green, blue] = self.at(place);
-        red > 120 && red > green + 80 && red > blue + 80
+    /// The slate of fields and buttons: brighter than the backdrop, darker than any picture.
+    fn is_surface(&self, place: (usize, usize)) -> bool {
+        (80..150).contains(&self.at(place).iter().sum())
     }
 
     fn is_green(&self, place: (usize, usize)) -> bool {
