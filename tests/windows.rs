@@ -3,6 +3,12 @@
 //! A third participant without a window listens, so that what was typed is compared as text. The pictures shown are
 //! kept in `screenshots` in the target folder.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a helper that fails is a test that fails, and says why"
+)]
+
 mod common;
 
 use common::agent::{Agent, Options};
