@@ -31,10 +31,13 @@
 //! | main | the window: draws, never blocks and never converts a pixel |
 //! | `ahoy-io` (2) | tokio: engine, signaling, peer connection, pacer |
 //! | `media-desk` | opens, switches and closes devices, one after the other |
-//! | `camera` | captures (or draws the test pattern, or reads the file) |
+//! | `video-capture` | the camera (or draws the test pattern, or reads the file) |
 //! | `video-encoder`, `video-receiver` | H.264 |
-//! | `audio`, and the sound library's own | Opus, playout; the callbacks only move samples through rings |
-//! | `rgba` (2, window only) | converts pictures for the screen |
+//! | `video-rgba` (2, window only) | converts pictures for the screen |
+//! | `video-recorder` (on demand) | writes what arrives to a file |
+//! | `audio` | Opus and playout, in steps of 10 ms |
+//! | `audio-devices` | opens and watches microphone and speaker |
+//! | the sound library's own | its callbacks only move samples through rings |
 //!
 //! Wherever a picture waits for a slower stage it waits in a [`media::video::latest::Latest`], one frame and never a
 //! queue: a slow reader sees fewer frames, never later ones. Every other line between two threads is bounded, and

@@ -19,8 +19,9 @@ struct Scene {
     guest: Guest,
     alice: Agent,
     server: Server,
-    page: PageServer,
-    browser: Browser,
+    /// Kept alive for as long as the guest is there.
+    _page: PageServer,
+    _browser: Browser,
 }
 
 impl Scene {
@@ -31,7 +32,7 @@ impl Scene {
         let mut alice = Agent::start(&server.url(), "alice", options);
         alice.wait_user("guest");
         guest.wait_user("alice");
-        Self { guest, alice, server, page, browser }
+        Self { guest, alice, server, _page: page, _browser: browser }
     }
 
     /// The guest calls, or is called, and both see each other's pictures.

@@ -30,6 +30,13 @@ pub(crate) struct Used {
     pub(crate) bits_per_second: f64,
 }
 
+impl Used {
+    /// Sending as many is in it.
+    pub(crate) fn cpu_milliseconds_per_picture(&self) -> f64 {
+        self.cpu_seconds * 1000.0 / self.pictures.max(1.0)
+    }
+}
+
 /// The cost of both sides of both kinds of calls.
 pub(crate) struct Cost {
     pub(crate) agents: [Used; 2],

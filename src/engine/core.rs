@@ -2,15 +2,16 @@
 
 use super::active_call::{ActiveCall, Context};
 use super::board::Board;
+use super::echo::Echo;
 use super::hosting::{HostingDesk, HostingEvent};
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
 use super::wishes::Waiting;
 use super::{
-    AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Severity,
-    Snapshot,
+    AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Question,
+    Severity, Snapshot,
 };
 use crate::call::{Call, CallId, Event};
-use crate::media::event::{DeviceKind, MediaEvent};
+use crate::media::event::MediaEvent;
 use crate::peer::{PeerEvent, PeerTag};
 use crate::protocol::{HangUpReason, SessionDescription, Signal};
 use crate::signaling::client::{EVENT_CAPACITY, SignalingClient, SignalingEvent};
@@ -56,6 +57,8 @@ pub(super) struct Engine {
     pub(super) hosting: Option<HostingDesk>,
     /// The embedded server, if the one we use is ours.
     pub(super) hosted: Option<Hosting>,
+    /// The Echo contact on it.
+    pub(super) echo: Option<Echo>,
     pub(super) desk: MediaDesk,
     /// The name to sign in with once there is a server.
     pub(super) wished_name: String,
@@ -83,6 +86,7 @@ impl Engine {
             signaling: None,
             hosting: None,
             hosted: None,
+            echo: None,
             desk: MediaDesk::start(desk_events)?,
             wished_name: options.settings.name.clone(),
             options,
@@ -160,6 +164,11 @@ impl Engine {
             self.ended_sessions.extend(call.remote_sessions().iter().cloned());
             let surplus = self.ended_sessions.len().saturating_sub(ENDED_SESSIONS);
             self.ended_sessions.drain(..surplus);
+            // The question was about this call, if it is still open: to say yes now would be to call back.
+            if matches!(&self.board.snapshot.question, Some(Question::WatchOnly { peer: asked }) if *asked == peer)
+            {
+                self.board.snapshot.question = None;
+            }
             self.board.snapshot.ended =
                 Some(EndedCall { number: call.id().0, peer, direction: call.direction(), reason, duration });
             self.call = None;
@@ -306,38 +315,16 @@ impl Engine {
         }
     }
 
-    fn handle_media(&mut self, event: MediaEvent) {
-        match event {
-            MediaEvent::Opened { kind, device } => {
-                tracing::info!(%device, "open");
-                self.with_call(|call, context, _| call.device_changed(kind, true, context));
-            }
-            MediaEvent::Refused { .. } => {
-                self.with_call(|call, context, now| call.handle(Event::MediaRefused, context, now));
-            }
-            MediaEvent::Lost { kind, device, reason, fallback } => {
-                let what = match kind {
-                    DeviceKind::Camera => "Camera",
-                    DeviceKind::Microphone => "Microphone",
-                    DeviceKind::Speaker => "Speaker",
-                };
-                let replaced = fallback.is_some();
-                let rest = match fallback {
-                    Some(other) => format!("{other} is used instead."),
-                    None => "The call goes on without it.".into(),
-                };
-                self.board.notice(Severity::Warning, format!("{what} “{device}”: {reason}. {rest}"));
-                self.with_call(|call, context, _| call.device_changed(kind, replaced, context));
-            }
-        }
-    }
-
     /// Ends everything in order.
     async fn finish(mut self) {
         self.with_call(|call, context, now| call.handle(Event::HangUp, context, now));
         self.settle();
         if let Some(signaling) = self.signaling.take() {
             signaling.close().await;
+        }
+        if let Some(echo) = self.echo.take() {
+            // An engine's end holds the end of another one: boxed, for the types would go on for ever.
+            Box::pin(echo.stop()).await;
         }
         if let Some(hosting) = self.hosting.take() {
             hosting.close().await;

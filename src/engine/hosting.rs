@@ -1,12 +1,9 @@
-//! The signaling server inside this program, and the Echo contact that lives on it.
+//! The signaling server inside this program.
 //!
 //! One task owns the server; the engine sends [`HostingOrder`]s and gets [`HostingEvent`]s, so that binding and
 //! closing sockets never holds up a call.
 
-use super::{
-    AcceptPolicy, CameraChoice, EngineHandle, EngineOptions, Hosting, Intent, MicrophoneChoice, Settings,
-};
-use super::{SpeakerChoice, core};
+use super::Hosting;
 use crate::protocol::DEFAULT_PORT;
 use crate::signaling::address::reachable;
 use crate::signaling::server::{Server, ServerError};
@@ -20,8 +17,6 @@ use tokio::time::timeout;
 const ORDER_CAPACITY: usize = 8;
 /// How long a server on this machine may take to accept a connection before we run our own.
 const PROBE: Duration = Duration::from_millis(300);
-/// Name of the contact that sends back what it hears and sees.
-pub const ECHO_NAME: &str = "Echo";
 
 /// What the engine wants of the hosting task.
 #[derive(Debug)]
@@ -102,8 +97,7 @@ async fn run(may_host: bool, mut orders: mpsc::Receiver<HostingOrder>, events: m
         return;
     }
     let mut hosting = Hosting { for_others: false, addresses: Vec::new() };
-    report(&events, HostingEvent::Ready { url: url.clone(), hosting: Some(hosting.clone()) }).await;
-    let echo = start_echo(url);
+    report(&events, HostingEvent::Ready { url, hosting: Some(hosting.clone()) }).await;
     while let Some(order) = orders.recv().await {
         match order {
             HostingOrder::ForOthers(wanted) if wanted == hosting.for_others => {}
@@ -119,7 +113,6 @@ async fn run(may_host: bool, mut orders: mpsc::Receiver<HostingOrder>, events: m
             HostingOrder::Close => break,
         }
     }
-    stop_echo(echo).await;
     server.close().await;
 }
 
@@ -161,32 +154,4 @@ fn addresses() -> Vec<String> {
         .filter(|address| !address.ip().is_loopback())
         .map(|address| format!("ws://{address}"))
         .collect()
-}
-
-/// A participant like any other, whose camera and microphone are what it receives.
-fn start_echo(url: String) -> EngineHandle {
-    let settings = Settings {
-        name: ECHO_NAME.into(),
-        server: url.clone(),
-        camera: CameraChoice::Echo,
-        microphone: MicrophoneChoice::Echo,
-        speaker: SpeakerChoice::None,
-        accept: AcceptPolicy::Always,
-        ..Settings::default()
-    };
-    let echo = core::start(EngineOptions { settings, may_host: false, ..EngineOptions::default() });
-    if echo.try_send(Intent::SignIn { name: ECHO_NAME.into(), server: url }).is_err() {
-        tracing::error!("the Echo contact did not start");
-    }
-    echo
-}
-
-async fn stop_echo(mut echo: EngineHandle) {
-    if echo.send(Intent::Quit).await.is_ok() {
-        while let Some(snapshot) = echo.changed().await {
-            if snapshot.finished {
-                break;
-            }
-        }
-    }
 }

@@ -3,6 +3,8 @@
 mod active_call;
 mod board;
 mod core;
+mod device_news;
+mod echo;
 mod figures;
 mod handle;
 mod hosting;
@@ -20,8 +22,8 @@ pub use crate::config::{AcceptPolicy, CameraChoice, IceServer, MicrophoneChoice,
 pub use crate::media::device::{Device, Devices};
 pub use crate::media::video::rgba::RgbaImage;
 pub use core::start;
+pub use echo::ECHO_NAME;
 pub use handle::{EngineHandle, EnginePort, INTENT_CAPACITY};
-pub use hosting::ECHO_NAME;
 pub use intent::Intent;
 pub use media_desk::list_devices;
 pub use options::{DEFAULT_MAX_BITS_PER_SECOND, EngineOptions};

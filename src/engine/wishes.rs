@@ -2,6 +2,7 @@
 
 use super::active_call::ActiveCall;
 use super::core::Engine;
+use super::echo::Echo;
 use super::hosting::{HostingDesk, HostingEvent, HostingOrder};
 use super::media_desk::DeskOrder;
 use super::{Connection, Intent, Question, Settings, Severity, settings_file};
@@ -101,8 +102,11 @@ impl Engine {
 
     fn sign_out(&mut self) {
         self.with_call(|call, context, now| call.handle(Event::HangUp, context, now));
-        let (signaling, hosting) = (self.signaling.take(), self.hosting.take());
+        let (signaling, echo, hosting) = (self.signaling.take(), self.echo.take(), self.hosting.take());
         tokio::spawn(async move {
+            if let Some(echo) = echo {
+                echo.stop().await;
+            }
             if let Some(signaling) = signaling {
                 signaling.close().await;
             }
@@ -119,6 +123,7 @@ impl Engine {
     pub(super) fn handle_hosting(&mut self, event: HostingEvent) {
         match event {
             HostingEvent::Ready { url, hosting } => {
+                self.echo = hosting.is_some().then(|| Echo::start(url.clone()));
                 self.hosted = hosting;
                 self.connect(url);
             }
@@ -260,7 +265,7 @@ impl Engine {
     }
 
     /// Camera and microphone are wanted, and this machine has neither.
-    fn has_nothing_to_send(&self) -> bool {
+    pub(super) fn has_nothing_to_send(&self) -> bool {
         let Settings { camera, microphone, .. } = &*self.board.snapshot.settings;
         let devices = &self.board.snapshot.devices;
         self.board.snapshot.devices_listed

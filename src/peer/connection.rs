@@ -10,10 +10,17 @@ use crate::media::ports::VideoCodec;
 use crate::protocol::{IceCandidate, SdpKind, SessionDescription};
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
 use webrtc::peer_connection::{
     RTCIceCandidate, RTCIceCandidateInit, RTCPeerConnectionState, RTCSessionDescription,
 };
+
+/// How often the driver is woken while a path may come up any moment.
+const NUDGE_INTERVAL: Duration = Duration::from_millis(5);
+/// For how long after the last remote candidate: a path that is not found by then is not found quickly.
+const NUDGING: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub(super) struct Connection {
@@ -29,6 +36,8 @@ pub(super) struct Connection {
     verified: bool,
     codec_reported: bool,
     without_video: bool,
+    /// Until then a path may come up any moment.
+    nudging_until: Option<Instant>,
 }
 
 impl Connection {
@@ -50,6 +59,7 @@ impl Connection {
             verified: false,
             codec_reported: false,
             without_video: false,
+            nudging_until: None,
         }
     }
 
@@ -59,6 +69,8 @@ impl Connection {
         mut commands: mpsc::Receiver<Command>,
         mut notices: mpsc::Receiver<Notice>,
     ) -> Result<(), PeerError> {
+        let mut nudges = interval(NUDGE_INTERVAL);
+        nudges.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // A command's completion goes out before what the driver told meanwhile: a candidate must not
@@ -72,6 +84,7 @@ impl Connection {
                     Some(notice) => self.pass_on(notice).await?,
                     None => return Ok(()),
                 },
+                _ = nudges.tick(), if self.is_nudging() => self.nudge().await,
             }
             if self.built.overflowed.load(Ordering::Acquire) {
                 return Err(PeerError::Overflow);
@@ -228,6 +241,25 @@ impl Connection {
         };
         if let Err(error) = self.built.connection.add_ice_candidate(init).await {
             tracing::warn!(%error, "the other side's candidate cannot be used");
+            return;
+        }
+        self.nudging_until = Some(Instant::now() + NUDGING);
+        self.nudge().await;
+    }
+
+    /// Whether the driver is to be woken at short intervals: there is no path yet, and one may come up any moment.
+    fn is_nudging(&self) -> bool {
+        self.nudging_until.is_some_and(|until| Instant::now() < until)
+            && !self.built.wire.connected.load(Ordering::Acquire)
+    }
+
+    /// Makes the crate's driver look again at what it has to send, to tell and to wait for. It does not by itself when
+    /// a remote candidate was added, nor when ICE's success starts the DTLS handshake: check and first flight then
+    /// lie there until the next timer. Setting the configuration that is in force changes nothing else.
+    async fn nudge(&self) {
+        let configuration = self.built.connection.get_configuration().await;
+        if let Err(error) = self.built.connection.set_configuration(configuration).await {
+            tracing::debug!(%error, "the driver was not woken: its next timer does it");
         }
     }
 

@@ -14,6 +14,9 @@ const MULTIPLIER: f64 = 2.5;
 const MIN_BITS_PER_SECOND: f64 = 150_000.0;
 /// Idle time that may be made up for in one burst: the granularity of timers.
 const BURST: Duration = Duration::from_millis(5);
+/// What may leave at once when sending begins, before anything is known of the path, so that the first picture does
+/// not wait for the first estimate: TCP's initial window (RFC 6928 section 2).
+const HEAD_START_OCTETS: usize = 14_600;
 /// When the oldest packet has waited for this long, everything queued is thrown away up to the next keyframe:
 /// by then the picture is too late to be of use.
 const MAX_AGE: Duration = Duration::from_millis(400);
@@ -56,6 +59,8 @@ pub(super) struct Pacer {
     /// When the budget is back at zero.
     free_at: Option<Instant>,
     waiting_for_keyframe: bool,
+    /// Octets of the head start that are left.
+    head_start: usize,
 }
 
 impl Pacer {
@@ -67,6 +72,7 @@ impl Pacer {
             bits_per_second: MIN_BITS_PER_SECOND,
             free_at: None,
             waiting_for_keyframe: true,
+            head_start: HEAD_START_OCTETS,
         };
         pacer.set_estimate(estimate);
         pacer
@@ -104,9 +110,11 @@ impl Pacer {
         Accepted::Queued
     }
 
-    /// Throws away what waits and starts again with the next keyframe.
+    /// Throws away what waits and starts again with the next keyframe, as at the beginning.
     pub(super) fn reset(&mut self) {
         self.flush();
+        self.free_at = None;
+        self.head_start = HEAD_START_OCTETS;
         self.waiting_for_keyframe = true;
     }
 
@@ -143,7 +151,10 @@ impl Pacer {
     }
 
     fn charge(&mut self, now: Instant, octets: usize) {
-        let bits = ((octets + OVERHEAD) * 8) as f64;
+        let whole = octets + OVERHEAD;
+        let free = whole.min(self.head_start);
+        self.head_start -= free;
+        let bits = ((whole - free) * 8) as f64;
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let from = self.free_at.map_or(earliest, |free_at| free_at.max(earliest));
         self.free_at = Some(from + Duration::from_secs_f64(bits / self.bits_per_second));

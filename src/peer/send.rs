@@ -138,15 +138,13 @@ impl Sender {
         }
     }
 
-    /// Both sides have accepted and the path is up. At its opening the picture starts with a keyframe.
+    /// Both sides have accepted and the path is up. At its opening the pacer waits for a keyframe, which the encoder
+    /// makes of its first picture without being asked.
     fn may_send(&mut self) -> bool {
         let open = self.control.sending() && self.wire.connected.load(Ordering::Acquire);
         if open != self.gate_open {
             self.gate_open = open;
             self.pacer.reset();
-            if open {
-                self.control.want_keyframe();
-            }
         }
         open
     }

@@ -28,6 +28,8 @@ pub(super) struct CallScreen {
     /// egui's time of the last movement or key, seconds.
     active_at: f64,
     hovered: bool,
+    /// Messages that waited unread when the controls were drawn last.
+    unread: usize,
 }
 
 impl CallScreen {
@@ -45,21 +47,23 @@ impl CallScreen {
             reconnecting_ui(ui, stage);
         }
         self.self_view.ui(ui, stage, call);
-        let opacity = self.controls_opacity(ui, visible.is_some() && call.phase == Phase::Connected);
+        // A message that comes shows itself on the chat's button.
+        let news = shown.unread > std::mem::replace(&mut self.unread, shown.unread);
+        let opacity = self.controls_opacity(ui, news, visible.is_some() && call.phase == Phase::Connected);
         self.controls_ui(ui, stage, call, shown, opacity, actions);
         if call.connected_at.is_some() {
             ui.ctx().request_repaint_after(CLOCK_PERIOD);
         }
     }
 
-    fn controls_opacity(&mut self, ui: &Ui, may_fade: bool) -> f32 {
+    fn controls_opacity(&mut self, ui: &Ui, news: bool, may_fade: bool) -> f32 {
         let (now, active) = ui.input(|input| {
             let active = input.pointer.delta() != Vec2::ZERO
                 || input.pointer.any_down()
                 || !input.keys_down.is_empty();
             (input.time, active)
         });
-        if active || self.hovered || !may_fade {
+        if active || news || self.hovered || !may_fade {
             self.active_at = now;
         }
         let left = IDLE - (now - self.active_at);
@@ -84,7 +88,8 @@ impl CallScreen {
                 .max_rect(top.shrink2(vec2(16.0, 8.0)))
                 .layout(Layout::left_to_right(Align::Center)),
         );
-        line.set_opacity(opacity);
+        // Why nothing is heard stays visible.
+        line.set_opacity(if call.remote_microphone_muted { 1.0 } else { opacity });
         self.title_ui(&mut line, call);
         let size = vec2(toolbar::WIDTH, toolbar::HEIGHT);
         let place =

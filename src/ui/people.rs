@@ -4,7 +4,7 @@ use super::actions::{Actions, Change};
 use super::icons::{self, Icon};
 use super::widgets::{self, Tone};
 use super::{plain, theme};
-use crate::engine::{Connection, Intent, Snapshot};
+use crate::engine::{Connection, Direction, Intent, Phase, Snapshot};
 use eframe::egui::{
     Align, Layout, Rect, RichText, Role, ScrollArea, Sense, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
 };
@@ -73,7 +73,7 @@ fn status(connection: &Connection) -> (String, eframe::egui::Color32, String) {
         Connection::Online { server, hosting, .. } => {
             let words = match hosting {
                 Some(hosting) if hosting.for_others => "Online · hosting",
-                Some(_) => "Online · on this machine",
+                Some(_) => "Online · this machine",
                 None => "Online",
             };
             (words.into(), theme::GREEN, plain::name(server))
@@ -129,11 +129,16 @@ fn hover_text(name: &str, own: bool) -> String {
 }
 
 fn second_line(name: &str, own: bool, snapshot: &Snapshot) -> Option<(&'static str, eframe::egui::Color32)> {
-    let in_call_with = snapshot.call.as_ref().is_some_and(|call| call.peer == name);
+    let call = snapshot.call.as_ref().filter(|call| call.peer == name);
     if own {
         Some(("you", theme::TEXT_WEAK))
-    } else if in_call_with {
-        Some(("in a call with you", theme::GREEN))
+    } else if let Some(call) = call {
+        let words = match (call.phase, call.direction) {
+            (Phase::Ringing, Direction::Incoming) => "is calling you",
+            (Phase::Ringing, Direction::Outgoing) => "ringing…",
+            (Phase::Connecting | Phase::Connected | Phase::Reconnecting, _) => "in a call with you",
+        };
+        Some((words, theme::GREEN))
     } else if name == ECHO {
         Some((ECHO_HINT, theme::TEXT_WEAK))
     } else {
@@ -162,7 +167,13 @@ fn words_ui(
     column.add(label(RichText::new(name).color(theme::TEXT)));
     if let Some((text, color)) = second {
         let words = RichText::new(text).font(theme::text_font(11.5)).color(color);
-        column.add(eframe::egui::Label::new(words).wrap().selectable(false));
+        // With the buttons beside them, words that wrapped would leave the row.
+        let words = if buttons > 0.0 {
+            label(words)
+        } else {
+            eframe::egui::Label::new(words).wrap().selectable(false)
+        };
+        column.add(words);
     }
 }
 

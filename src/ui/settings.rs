@@ -92,7 +92,8 @@ impl SettingsWindow {
     fn devices_ui(&mut self, ui: &mut Ui, snapshot: &Snapshot, actions: &mut Actions) {
         let (devices, settings) = (&snapshot.devices, &snapshot.settings);
         ui.horizontal(|ui| {
-            section(ui, "Camera and sound");
+            // In a row, the space above a title would be space at its left.
+            section_title(ui, "Camera and sound");
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let refresh =
                     widgets::icon_button(ui, Icon::Refresh, "Look for devices again", Tone::Quiet, 28.0);
@@ -199,9 +200,9 @@ impl SettingsWindow {
                     .hint_text(hint);
                 ui.add(edit).accessible_name(label);
             };
-            field(ui, &mut draft.url, "Server URL", "stun:… or turn:…", 0.5);
-            field(ui, &mut draft.username, "Server user name", "User", 0.25);
-            field(ui, &mut draft.credential, "Server password", "Password", 0.25);
+            field(ui, &mut draft.url, "Server URL", "stun:… or turn:…", 0.46);
+            field(ui, &mut draft.username, "Server user name", "User", 0.26);
+            field(ui, &mut draft.credential, "Server password", "Password", 0.28);
             let size = vec2(76.0, 32.0);
             let add = ui.add_enabled_ui(!draft.url.trim().is_empty(), |ui| {
                 widgets::text_button_sized(ui, "Add", Tone::Plain, size).clicked()
@@ -242,8 +243,12 @@ impl ServerDraft {
 
 fn section(ui: &mut Ui, title: &str) {
     ui.add_space(10.0);
-    ui.label(RichText::new(title).font(theme::strong_font(14.5)).color(theme::ACCENT));
+    section_title(ui, title);
     ui.add_space(2.0);
+}
+
+fn section_title(ui: &mut Ui, title: &str) {
+    ui.label(RichText::new(title).font(theme::strong_font(14.5)).color(theme::ACCENT));
 }
 
 fn accept_ui(ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
@@ -277,6 +282,10 @@ fn hosting_ui(ui: &mut Ui, hosting: &Hosting, actions: &mut Actions) {
     }
     if !hosting.for_others {
         widgets::hint(ui, "Only programs on this machine can join now.");
+        return;
+    }
+    if hosting.addresses.is_empty() {
+        widgets::hint(ui, "This machine is on no network at the moment, so nobody else can join.");
         return;
     }
     widgets::hint(ui, "Others join with one of these addresses:");

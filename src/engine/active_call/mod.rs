@@ -282,10 +282,7 @@ impl ActiveCall {
                 Action::ApplyAnswer(answer) => self.command(Command::ApplyAnswer(answer), now),
                 Action::Rollback => self.command(Command::Rollback, now),
                 Action::AddCandidate(candidate) => self.command(Command::AddCandidate(candidate), now),
-                Action::StartSending => {
-                    self.control.want_keyframe();
-                    self.control.set_sending(true);
-                }
+                Action::StartSending => self.control.set_sending(true),
                 Action::Release => self.release(context),
             }
         }

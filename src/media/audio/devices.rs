@@ -69,7 +69,7 @@ pub(super) fn present(stopping: &AtomicBool) -> Option<Present> {
     bounded("audio-list", stopping, || {
         let host = host();
         let all = host.devices().ok()?.filter_map(|device| known(&device)).collect();
-        let speaker = host.default_output_device().and_then(|device| known(&device)).map(|known| known.id);
+        let speaker = default_speaker(&host).and_then(|device| known(&device)).map(|known| known.id);
         let microphone = default_microphone(&host).and_then(|device| known(&device)).map(|known| known.id);
         Some(Present { all, microphone, speaker })
     })?
@@ -229,11 +229,36 @@ fn known(device: &cpal::Device) -> Option<Names> {
     Some(Names { id, name })
 }
 
+/// The default speaker.
+fn default_speaker(host: &cpal::Host) -> Option<cpal::Device> {
+    host.default_output_device().filter(|_| has_sound(host))
+}
+
+/// Whether there is anything behind the default. ALSA names one, and a dozen plugins, on a machine without any sound
+/// card, and complains on stderr whenever one of them is opened.
+fn has_sound(host: &cpal::Host) -> bool {
+    is_sound_server(host.id())
+        || host.devices().is_ok_and(|mut devices| devices.any(|device| is_real(&device)))
+}
+
+/// Whether sound can come from there or go there: ALSA's plugins convert, discard, or lead to servers that do not run.
+fn is_real(device: &cpal::Device) -> bool {
+    known(device).is_some_and(|Names { id, .. }| match id.strip_prefix("alsa:") {
+        Some(name) => name.contains("CARD=") || name == "pipewire",
+        None => true,
+    })
+}
+
+/// Whether somebody may want to choose it.
+fn is_listed(device: &cpal::Device) -> bool {
+    is_real(device) || known(device).is_some_and(|Names { id, .. }| id == "alsa:default")
+}
+
 /// The default microphone. A sound server without one offers what its speaker plays, which would send the other side's
 /// own voice back.
 fn default_microphone(host: &cpal::Host) -> Option<cpal::Device> {
-    let device = host.default_input_device()?;
-    let speaker = host.default_output_device().and_then(|speaker| known(&speaker));
+    let device = host.default_input_device().filter(|_| has_sound(host))?;
+    let speaker = default_speaker(host).and_then(|speaker| known(&speaker));
     match (known(&device), speaker) {
         (Some(input), Some(output)) if input.id == format!("{}.monitor", output.id) => None,
         _ => Some(device),
@@ -242,7 +267,7 @@ fn default_microphone(host: &cpal::Host) -> Option<cpal::Device> {
 
 fn find(host: &cpal::Host, kind: DeviceKind, chosen: Option<&str>) -> Result<cpal::Device, AudioError> {
     let default = match kind {
-        DeviceKind::Speaker => host.default_output_device(),
+        DeviceKind::Speaker => default_speaker(host),
         DeviceKind::Microphone | DeviceKind::Camera => default_microphone(host),
     };
     let Some(chosen) = chosen else { return default.ok_or_else(|| none_found(kind)) };
@@ -278,12 +303,16 @@ fn usable(device: &cpal::Device, kind: DeviceKind) -> bool {
 
 fn list(host: &cpal::Host, kind: DeviceKind) -> Vec<Device> {
     let default = match kind {
-        DeviceKind::Speaker => host.default_output_device(),
+        DeviceKind::Speaker => default_speaker(host),
         DeviceKind::Microphone | DeviceKind::Camera => default_microphone(host),
     };
     let default = default.and_then(|device| known(&device)).map(|known| known.id);
+    if !has_sound(host) {
+        return Vec::new();
+    }
     let Ok(devices) = host.devices() else { return Vec::new() };
     let mut list: Vec<Device> = devices
+        .filter(is_listed)
         .filter(|device| usable(device, kind))
         .filter_map(|device| known(&device).map(|known| (known, formats(&device, kind))))
         .map(|(Names { id, name }, formats)| Device {

@@ -23,10 +23,30 @@ fn drain(pacer: &mut Pacer, mut now: Instant) -> Vec<Instant> {
     times
 }
 
+/// A pacer whose head start was used up long before `now`.
+fn under_way(estimate: f64, now: Instant) -> Pacer {
+    let mut pacer = Pacer::new(estimate);
+    pacer.handle_audio(now - Duration::from_secs(10), 14_600);
+    pacer
+}
+
+#[test]
+fn the_first_picture_leaves_at_once_as_far_as_the_initial_window_reaches() {
+    let start = Instant::now();
+    let mut pacer = Pacer::new(100_000.0);
+    pacer.handle_frame(start, payloads(40), 0, start, true);
+    let times = drain(&mut pacer, start);
+    // 14 600 octets are 12 packets of 1 170 and a part of the next; the burst lets that one go, too.
+    assert_eq!(times.iter().filter(|at| **at == start).count(), 13);
+    pacer.reset();
+    assert_eq!(pacer.handle_frame(start, payloads(12), 0, start, true), Accepted::Queued);
+    assert!(drain(&mut pacer, start).iter().all(|at| *at == start), "no head start after a reset");
+}
+
 #[test]
 fn a_keyframe_is_spread_at_a_multiple_of_the_estimate() {
     let start = Instant::now();
-    let mut pacer = Pacer::new(1_000_000.0);
+    let mut pacer = under_way(1_000_000.0, start);
     assert_eq!(pacer.handle_frame(start, payloads(40), 0, start, true), Accepted::Queued);
     let times = drain(&mut pacer, start);
     assert_eq!(times.len(), 40);
@@ -39,7 +59,7 @@ fn a_keyframe_is_spread_at_a_multiple_of_the_estimate() {
 #[test]
 fn sound_is_charged_so_that_pictures_make_room_for_it() {
     let start = Instant::now();
-    let (mut silent, mut speaking) = (Pacer::new(100_000.0), Pacer::new(100_000.0));
+    let (mut silent, mut speaking) = (under_way(100_000.0, start), under_way(100_000.0, start));
     for pacer in [&mut silent, &mut speaking] {
         pacer.handle_frame(start, payloads(5), 0, start, true);
     }

@@ -60,11 +60,6 @@ impl fmt::Display for Format {
     }
 }
 
-/// The format that suits the wish best.
-pub(crate) fn choose(formats: &[Format], wish: CaptureWish) -> Option<&Format> {
-    formats.iter().filter(|format| usable(format)).min_by_key(|format| cost(format, wish))
-}
-
 /// All usable formats, the best first.
 pub(crate) fn rank(formats: &[Format], wish: CaptureWish) -> Vec<Format> {
     let mut ranked: Vec<Format> = formats.iter().copied().filter(usable).collect();
@@ -103,7 +98,7 @@ mod tests {
     }
 
     fn best(formats: &[Format]) -> String {
-        choose(formats, CaptureWish::default()).map_or_else(|| "none".into(), ToString::to_string)
+        rank(formats, CaptureWish::default()).first().map_or_else(|| "none".into(), ToString::to_string)
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Cameras: finds them, opens the one chosen in the format that suits best, and publishes its pictures.
 //!
 //! Driven by [`super::capture`]'s thread, which blocks in here until it is told to stop or the camera is gone. `nokhwa`
-//! is asked first, with a format that the device is known to have; on Linux `v4l` takes over where it cannot open the
-//! device or cannot express the format.
+//! is the way to the camera, with a format that the device is known to have. On Linux `v4l` goes first: it waits for
+//! pictures with a time limit, so that a camera that stalls is told and let go, and it knows every format and rate;
+//! `nokhwa` is what is left where `v4l` cannot start the device.
 
 mod convert;
 mod error;
@@ -16,7 +17,7 @@ use super::pool::FramePool;
 use crate::media::device::Device;
 use convert::Converter;
 use error::CameraError;
-use format::{Format, choose, rank};
+use format::{Format, rank};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -75,28 +76,16 @@ fn capture(
     let camera = select(find()?, wanted)?;
     name.clone_from(&camera.name);
     let mut publisher = Publisher { sink, name, pool: FramePool::default(), converter: None, damaged: 0 };
+    let formats = rank(&camera.formats, wish);
     #[cfg(target_os = "linux")]
-    {
-        let format = *choose(&camera.formats, wish).ok_or(CameraError::NoFormat)?;
-        match nokhwa::Source::open(&camera.id, &format) {
-            Ok(source) => source.run(&mut publisher),
-            Err(error) => {
-                tracing::debug!(%error, %format, "opening the camera another way");
-                v4l::run(&camera.id, &rank(&camera.formats, wish), &mut publisher)
-            }
+    match v4l::run(&camera.id, &formats, &mut publisher) {
+        // Once it has run, another way would meet the same fault. In use, gone or refused: likewise.
+        Err(error @ (CameraError::Driver(_) | CameraError::NoFormat)) if !publisher.opened() => {
+            tracing::warn!(%error, "opening the camera another way");
         }
+        result => return result,
     }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let mut last = CameraError::NoFormat;
-        for format in rank(&camera.formats, wish) {
-            match nokhwa::Source::open(&camera.id, &format) {
-                Ok(source) => return source.run(&mut publisher),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
+    nokhwa::run(&camera.id, &formats, &mut publisher)
 }
 
 fn find() -> Result<Vec<Found>, CameraError> {
@@ -147,6 +136,11 @@ impl Publisher<'_> {
                 if self.damaged < DAMAGED_LIMIT { Ok(()) } else { Err(CameraError::Driver(damage)) }
             }
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn opened(&self) -> bool {
+        self.converter.is_some()
     }
 
     fn stopped(&self) -> bool {

@@ -1,4 +1,5 @@
-//! Cameras by way of `nokhwa`: every platform's first attempt.
+//! Cameras by way of `nokhwa`: the one way on most platforms, the second on Linux. Its read has no time limit, so a
+//! camera that stalls is released only when it sends again or is gone.
 //!
 //! A plain `Camera` on our own thread, asked for exactly one format that the device is known to have: its inexact
 //! requests fail where no exact match exists, and its threaded camera spins after it is stopped.
@@ -12,17 +13,47 @@ use nokhwa::utils::{
 };
 use std::time::Instant;
 
+/// Captures in the first of the formats that the camera can be opened in, until stopped.
+pub(super) fn run(id: &str, formats: &[Format], publisher: &mut Publisher<'_>) -> Result<(), CameraError> {
+    let mut last = CameraError::NoFormat;
+    for format in formats {
+        if publisher.stopped() {
+            return Ok(());
+        }
+        let Some(wanted) = to_nokhwa(format) else { continue };
+        match prepare(id, format).and_then(|()| Source::open(id, format, wanted)) {
+            Ok(source) => return source.run(publisher),
+            Err(error @ (CameraError::Driver(_) | CameraError::NoFormat)) => {
+                tracing::debug!(%format, %error, "format refused");
+                last = error;
+            }
+            Err(grave) => return Err(grave),
+        }
+    }
+    Err(last)
+}
+
+/// `nokhwa` opens a Video4Linux2 device only if it understands what the device was last set to, by whatever program; so
+/// it is set to what will be asked for. Elsewhere nothing outlives a program.
+#[cfg(target_os = "linux")]
+fn prepare(id: &str, format: &Format) -> Result<(), CameraError> {
+    super::v4l::preset(id, format)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn prepare(_id: &str, _format: &Format) -> Result<(), CameraError> {
+    Ok(())
+}
+
 /// An open camera.
-pub(super) struct Source {
+struct Source {
     camera: Camera,
     format: Format,
 }
 
 impl Source {
-    /// Opens the camera in this format and takes its first picture.
-    pub(super) fn open(id: &str, format: &Format) -> Result<Self, CameraError> {
-        let wanted = to_nokhwa(format)
-            .ok_or_else(|| CameraError::Driver(format!("{format} cannot be asked for this way")))?;
+    /// Opens the camera in this format, `wanted` in the library's own words, and takes its first picture.
+    fn open(id: &str, format: &Format, wanted: CameraFormat) -> Result<Self, CameraError> {
         let number = id.trim_start_matches("/dev/video").parse();
         let index = number.map_or_else(|_path| CameraIndex::String(id.into()), CameraIndex::Index);
         let formats = [wanted.format()];
@@ -37,7 +68,7 @@ impl Source {
     }
 
     /// Captures until stopped.
-    pub(super) fn run(mut self, publisher: &mut Publisher<'_>) -> Result<(), CameraError> {
+    fn run(mut self, publisher: &mut Publisher<'_>) -> Result<(), CameraError> {
         let mut opened = false;
         while !publisher.stopped() {
             let data = self.camera.frame_raw().map_err(|error| from_nokhwa(&error))?;

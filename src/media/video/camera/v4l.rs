@@ -1,5 +1,5 @@
-//! Video4Linux2 (Linux): finds the cameras, and captures where `nokhwa` cannot. Waits with a time limit, so that a
-//! camera that stalls can still be released.
+//! Video4Linux2 (Linux): finds the cameras and captures from them. Waits with a time limit, so that a camera that
+//! stalls can still be released.
 
 use super::error::CameraError;
 use super::format::{Format, Pixels};
@@ -103,6 +103,15 @@ pub(super) fn run(id: &str, formats: &[Format], publisher: &mut Publisher<'_>) -
         publisher.handle_picture(&data[..used], last)?;
     }
     Ok(())
+}
+
+/// Leaves the device set to this format, for whoever opens it next.
+///
+/// # Errors
+/// [`CameraError::NoFormat`] if the driver does not take it.
+pub(super) fn preset(id: &str, format: &Format) -> Result<(), CameraError> {
+    let device = Device::with_path(id).map_err(|error| CameraError::from_io(&error))?;
+    negotiate(&device, std::slice::from_ref(format)).map(|_given| ())
 }
 
 /// A node that is a camera with at least one format we can use.
