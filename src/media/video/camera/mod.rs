@@ -73,7 +73,14 @@ fn capture(
     sink: &Sink<'_>,
     name: &mut String,
 ) -> Result<(), CameraError> {
-    let camera = select(find()?, wanted)?;
+    let wanted = wanted.map(resolve);
+    let wanted = wanted.as_deref();
+    let camera = match select(find()?, wanted) {
+        Err(CameraError::NotFound { .. }) if wanted.is_some_and(is_refused) => {
+            return Err(CameraError::PermissionDenied);
+        }
+        selected => selected?,
+    };
     name.clone_from(&camera.name);
     let mut publisher = Publisher { sink, name, pool: FramePool::default(), converter: None, damaged: 0 };
     let formats = rank(&camera.formats, wish);
@@ -93,6 +100,20 @@ fn find() -> Result<Vec<Found>, CameraError> {
     return v4l::find();
     #[cfg(not(target_os = "linux"))]
     return nokhwa::find();
+}
+
+/// The device behind a link such as `/dev/v4l/by-id/usb-...`; every other name stays as it is.
+fn resolve(wanted: &str) -> String {
+    if !wanted.starts_with("/dev/") {
+        return wanted.into();
+    }
+    std::fs::canonicalize(wanted).map_or_else(|_broken| wanted.into(), |path| path.display().to_string())
+}
+
+/// Whether this is a device that is there, but not for this user: it is missing among those found.
+fn is_refused(path: &str) -> bool {
+    let opened = path.starts_with("/dev/").then(|| std::fs::File::open(path));
+    matches!(opened, Some(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 fn select(cameras: Vec<Found>, wanted: Option<&str>) -> Result<Found, CameraError> {
@@ -169,6 +190,15 @@ mod tests {
         );
         assert!(matches!(select(Vec::new(), None), Err(CameraError::NoCamera)));
         assert!(select(Vec::new(), Some("x")).unwrap_err().to_string().contains("no camera"));
+    }
+
+    #[test]
+    fn a_link_among_the_devices_is_followed_and_a_name_is_left_alone() {
+        #[cfg(target_os = "linux")]
+        assert!(resolve("/dev/fd").starts_with("/proc/"));
+        assert_eq!(resolve("HD Webcam"), "HD Webcam");
+        assert_eq!(resolve("/dev/no such camera"), "/dev/no such camera");
+        assert!(!is_refused("/dev/null") && !is_refused("/dev/no such camera") && !is_refused("HD Webcam"));
     }
 
     #[test]
