@@ -30,7 +30,17 @@ pub(crate) struct Used {
     pub(crate) bits_per_second: f64,
 }
 
+/// Fewer pictures by this share still count as as many: the calls do not begin alike.
+const PICTURES_TOLERANCE: f64 = 0.1;
+
 impl Used {
+    /// Whether the picture was as large, and came as often: cost is compared only for the same work.
+    pub(crate) fn carried_no_less_than(&self, other: &Self) -> bool {
+        self.size.0 >= other.size.0
+            && self.size.1 >= other.size.1
+            && self.pictures >= other.pictures * (1.0 - PICTURES_TOLERANCE)
+    }
+
     /// Sending as many is in it.
     pub(crate) fn cpu_milliseconds_per_picture(&self) -> f64 {
         self.cpu_seconds * 1000.0 / self.pictures.max(1.0)

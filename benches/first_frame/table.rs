@@ -46,7 +46,14 @@ pub(crate) fn print_verdicts(first: &First, cost: &Cost) {
     verdict("first picture", kinds(|kind| &kind.caller), kinds(|kind| &kind.callee));
     let sides = |of: fn(&Used) -> f64| [0, 1].map(|side| of(&cost.agents[side]) / of(&cost.chromiums[side]));
     let [caller, callee] = sides(|used| used.cpu_seconds);
-    verdict("processor time", caller, callee);
+    if cost.agents.iter().zip(&cost.chromiums).all(|(agent, chromium)| agent.carried_no_less_than(chromium)) {
+        verdict("processor time", caller, callee);
+    } else {
+        let what = "processor time";
+        println!(
+            "  {what:<36}{caller:>8.2}{callee:>8.2}   no verdict: the agent showed less (a loaded machine?)"
+        );
+    }
     let [caller, callee] = sides(|used| used.peak_mib);
     verdict("peak memory", caller, callee);
     // On a machine that cannot carry both, whoever shows fewer pictures has less to do.
