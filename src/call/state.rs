@@ -98,8 +98,10 @@ impl EndReason {
             (State::Dialing, None | Some(R::Declined)) => Some(Self::Declined),
             (State::Dialing, Some(R::NoAnswer)) => Some(Self::NoAnswer),
             (State::Dialing, Some(R::Ended)) => Some(Self::RemoteHangUp),
+            // The caller's clock ran out a moment before ours.
+            (State::Ringing, Some(R::NoAnswer)) => Some(Self::Missed),
             // Whatever the caller says, a call that nobody is at must stop ringing.
-            (State::Ringing, None | Some(R::Cancelled | R::Ended | R::NoAnswer | R::Declined | R::Busy)) => {
+            (State::Ringing, None | Some(R::Cancelled | R::Ended | R::Declined | R::Busy)) => {
                 Some(Self::GaveUp)
             }
             (State::Connecting, Some(R::Cancelled)) => Some(Self::GaveUp),
