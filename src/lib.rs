@@ -47,6 +47,11 @@
 //!
 //! * Devices are opened and closed by a thread of their own (`media-desk`) instead of by the engine: opening a
 //!   camera blocks, and one queue for opening and closing makes "close the old, then open the new" true by itself.
+//! * On Linux cameras are read by `v4l` first and by `nokhwa` where that fails, not the other way round: `nokhwa`
+//!   waits for a picture without a time limit, so a camera that stalls could not be let go.
+//! * The encoder looks for room before it encodes and skips the picture if there is none, so that a slow transport
+//!   costs pictures but no keyframes.
+//! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]
 pub mod agent;

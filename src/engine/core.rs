@@ -345,16 +345,3 @@ async fn next_media_event(call: &mut Option<ActiveCall>) -> Option<MediaEvent> {
         None => std::future::pending().await,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_device_is_named_only_if_one_was_chosen() {
-        let nothing = loss_words(DeviceKind::Camera, "camera", "no camera is connected", None);
-        assert_eq!(nothing, "No camera is connected. The call goes on without it.");
-        let chosen = loss_words(DeviceKind::Microphone, "Desk", "it was disconnected", Some("Headset"));
-        assert_eq!(chosen, "Microphone “Desk”: it was disconnected. Headset is used instead.");
-    }
-}

@@ -12,7 +12,19 @@ impl Engine {
                 tracing::info!(%device, "open");
                 self.with_call(|call, context, _| call.device_changed(kind, true, context));
             }
-            MediaEvent::Refused { .. } => {
+            MediaEvent::Refused { kind } => {
+                // The call ends as if it had been cancelled; only the way out is told.
+                let words = match kind {
+                    DeviceKind::Camera => {
+                        "Ahoy may not use the camera. Allow it in the system's settings; on Linux, be in the group \
+                         that owns the device (mostly “video”)."
+                    }
+                    DeviceKind::Microphone => {
+                        "Ahoy may not use the microphone. Allow it in the system's settings."
+                    }
+                    DeviceKind::Speaker => "Ahoy may not use the speaker. Allow it in the system's settings.",
+                };
+                self.board.notice(Severity::Warning, words);
                 self.with_call(|call, context, now| call.handle(Event::MediaRefused, context, now));
             }
             MediaEvent::Lost { kind, device, reason, fallback } => {
@@ -57,4 +69,17 @@ fn loss_words(kind: DeviceKind, device: &str, reason: &str, fallback: Option<&st
         return format!("{}{}. {rest}", first.collect::<String>(), letters.as_str());
     }
     format!("{} “{device}”: {reason}. {rest}", kind_word(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_device_is_named_only_if_one_was_chosen() {
+        let nothing = loss_words(DeviceKind::Camera, "camera", "no camera is connected", None);
+        assert_eq!(nothing, "No camera is connected. The call goes on without it.");
+        let chosen = loss_words(DeviceKind::Microphone, "Desk", "it was disconnected", Some("Headset"));
+        assert_eq!(chosen, "Microphone “Desk”: it was disconnected. Headset is used instead.");
+    }
 }
