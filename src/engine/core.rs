@@ -267,8 +267,9 @@ impl Engine {
                 }
             }
             Signal::Answer(_) if targeted => {
-                // The answer to a call that has ended here meanwhile: its sender must not be left waiting.
-                self.refuse(&from, HangUpReason::Ended);
+                // The answer to a call that has ended here meanwhile: its sender must not be left waiting. "Cancelled",
+                // because that ends what was answered, but not a call that its sender has begun to place since.
+                self.refuse(&from, HangUpReason::Cancelled);
             }
             // Whatever else a stranger to the call says about calls is of no concern to it.
             Signal::Offer { .. }
