@@ -24,6 +24,11 @@ const PICTURES_PER_SECOND: f64 = 30.0;
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
 /// What a response takes beyond the round trip.
 const RESPONSE: Duration = Duration::from_millis(100);
+/// A sender of less than this share of the estimate has little to send (libwebrtc's `AlrDetector` says 65 %, too).
+const APPLICATION_LIMITED: f64 = 0.65;
+/// With so little on the way, delay that rises for less than this is somebody else's doing: a busy processor, another
+/// flow. Sending less would not help, and what was learned would be lost.
+const OTHERS_DOING: Duration = Duration::from_secs(2);
 /// Smoothing of the known capacity and its deviation.
 const CAPACITY_WEIGHT: f64 = 0.05;
 /// Within so many deviations the estimate counts as near the capacity.
@@ -67,6 +72,8 @@ pub(super) struct DelayBased {
     starting: bool,
     updated: Option<Instant>,
     decreased: Option<Instant>,
+    /// Since when the path has been overused without a break.
+    over_since: Option<Instant>,
 }
 
 impl DelayBased {
@@ -79,6 +86,7 @@ impl DelayBased {
             starting: true,
             updated: None,
             decreased: None,
+            over_since: None,
         }
     }
 
@@ -90,11 +98,13 @@ impl DelayBased {
         }
     }
 
-    /// Learns of packets; returns the estimate in bits per second.
+    /// Learns of packets, of how much was sent and how much arrives (bits per second, where known); returns the
+    /// estimate in bits per second.
     pub(super) fn handle_feedback(
         &mut self,
         now: Instant,
         outcomes: &[Outcome],
+        sent: Option<f64>,
         throughput: Option<f64>,
         rtt: Option<Duration>,
     ) -> f64 {
@@ -109,7 +119,11 @@ impl DelayBased {
         let elapsed = self.updated.map_or(Duration::ZERO, |updated| now.saturating_duration_since(updated));
         self.updated = Some(now);
         let rtt = rtt.unwrap_or(DEFAULT_RTT);
+        if usage != Usage::Over {
+            self.over_since = None;
+        }
         match usage {
+            Usage::Over if self.is_others_doing(now, sent) => {}
             Usage::Over => self.decrease(now, throughput, rtt),
             Usage::Normal => self.increase(elapsed.min(Duration::from_secs(1)), throughput, rtt),
             // The queue empties: wait until it has.
@@ -117,6 +131,12 @@ impl DelayBased {
         }
         self.estimate = self.estimate.clamp(MIN_BITS_PER_SECOND, self.max);
         self.estimate
+    }
+
+    fn is_others_doing(&mut self, now: Instant, sent: Option<f64>) -> bool {
+        let since = *self.over_since.get_or_insert(now);
+        sent.is_some_and(|sent| sent < self.estimate * APPLICATION_LIMITED)
+            && now.saturating_duration_since(since) < OTHERS_DOING
     }
 
     fn decrease(&mut self, now: Instant, throughput: Option<f64>, rtt: Duration) {

@@ -45,6 +45,9 @@ pub(super) struct Estimator {
     delay: DelayBased,
     loss: LossBased,
     throughput: Throughput,
+    /// What is sent, by our clock since `epoch`.
+    sent: Throughput,
+    epoch: Option<Instant>,
     target: f64,
     heard: Option<Instant>,
     /// What the remote said it can receive (REMB).
@@ -61,6 +64,8 @@ impl Estimator {
             delay: DelayBased::new(start, max),
             loss: LossBased::new(start, max),
             throughput: Throughput::default(),
+            sent: Throughput::default(),
+            epoch: None,
             target: start,
             heard: None,
             limit: f64::INFINITY,
@@ -73,13 +78,15 @@ impl Estimator {
             return;
         }
         self.heard = Some(now);
+        let epoch = *self.epoch.get_or_insert(outcomes[0].departed);
         for outcome in outcomes {
+            self.sent.handle_packet(outcome.departed.saturating_duration_since(epoch), outcome.octets);
             if let Some(arrived) = outcome.arrived {
-                self.throughput.handle_arrival(arrived, outcome.octets);
+                self.throughput.handle_packet(arrived, outcome.octets);
             }
         }
         let throughput = self.throughput.bits_per_second();
-        let delay = self.delay.handle_feedback(now, outcomes, throughput, rtt);
+        let delay = self.delay.handle_feedback(now, outcomes, self.sent.bits_per_second(), throughput, rtt);
         let loss = self.loss.handle_feedback(now, outcomes, self.target, throughput);
         self.target = delay.min(loss).min(self.limit).clamp(MIN_BITS_PER_SECOND, self.max);
         self.delay.limit(self.target);

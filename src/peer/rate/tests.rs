@@ -14,6 +14,8 @@ struct Path {
     delay: Duration,
     queue: Duration,
     loss: f64,
+    /// The far end is slow to take packets at times: this much more delay, rising over a second, every third second.
+    stalls: Duration,
     busy_until: Duration,
     random: u64,
 }
@@ -25,6 +27,7 @@ impl Path {
             delay: Duration::from_millis(30),
             queue: Duration::from_millis(300),
             loss: 0.0,
+            stalls: Duration::ZERO,
             busy_until: Duration::ZERO,
             random: 0x9e37_79b9_7f4a_7c15,
         }
@@ -46,13 +49,17 @@ impl Path {
         }
         let begin = self.busy_until.max(now);
         self.busy_until = begin + Duration::from_secs_f64(octets as f64 * 8.0 / self.bits_per_second);
-        Some(self.busy_until + self.delay)
+        let second = now.as_secs_f64() % 3.0;
+        let stall = if second < 1.0 { self.stalls.mul_f64(second) } else { Duration::ZERO };
+        Some(self.busy_until + self.delay + stall)
     }
 }
 
 /// A sender that follows the estimate over the path.
 struct Simulation {
     estimator: Estimator,
+    /// The sender has no more than this to send, bits per second.
+    supply: f64,
     path: Path,
     epoch: Instant,
     now: Duration,
@@ -67,6 +74,7 @@ impl Simulation {
     fn new(path: Path, max: f64) -> Self {
         Self {
             estimator: Estimator::new(300_000.0, max),
+            supply: f64::INFINITY,
             path,
             epoch: Instant::now(),
             now: Duration::ZERO,
@@ -94,7 +102,7 @@ impl Simulation {
                     self.delays.push(arrival - self.now);
                     self.delivered += PACKET;
                 }
-                let pause = PACKET as f64 * 8.0 / self.estimator.bits_per_second();
+                let pause = PACKET as f64 * 8.0 / self.estimator.bits_per_second().min(self.supply);
                 self.next_packet = self.now + Duration::from_secs_f64(pause);
             }
             if self.next_feedback <= self.now {
@@ -189,6 +197,22 @@ fn a_drop_of_capacity_is_followed_within_two_seconds_and_recovered_from() {
     simulation.run(Duration::from_secs(30));
     let recovered = simulation.estimator.bits_per_second();
     assert!(recovered > 1_400_000.0, "recovered to {recovered}");
+}
+
+#[test]
+fn a_still_picture_on_a_busy_machine_does_not_cost_what_was_learned() {
+    let mut simulation = Simulation::new(Path::new(10_000_000.0), 2_000_000.0);
+    simulation.run(Duration::from_secs(20));
+    simulation.supply = 100_000.0;
+    simulation.path.stalls = Duration::from_millis(150);
+    let kept = simulation.run(Duration::from_secs(60));
+    assert!(kept > 500_000.0, "{kept}");
+    // But if the path is really worse when there is more to send again, it is found out at once.
+    (simulation.supply, simulation.path.stalls) = (f64::INFINITY, Duration::ZERO);
+    simulation.path.bits_per_second = 400_000.0;
+    simulation.run(Duration::from_secs(2));
+    let found = simulation.run(Duration::from_secs(10));
+    assert!((280_000.0..410_000.0).contains(&found), "{found}");
 }
 
 #[test]

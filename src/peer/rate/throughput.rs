@@ -1,4 +1,4 @@
-//! How much arrives: octets over a sliding window of the remote's clock.
+//! How much is sent, or arrives: octets over a sliding window of one clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,8 +19,8 @@ pub(super) struct Throughput {
 }
 
 impl Throughput {
-    /// Notes a packet's arrival.
-    pub(super) fn handle_arrival(&mut self, at: Duration, octets: usize) {
+    /// Notes a packet that left, or arrived, at this time.
+    pub(super) fn handle_packet(&mut self, at: Duration, octets: usize) {
         // The remote's clock jumped (or its 24-bit reference time wrapped): begin anew.
         if at + WINDOW * 4 < self.newest {
             *self = Self::default();
