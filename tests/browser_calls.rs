@@ -43,7 +43,7 @@ impl Scene {
         } else {
             self.alice.call("guest")
         }
-        self.alice.wait_in_call(SETUP);
+        self.alice.wait_in_call(SETUP, String::new);
         self.guest.wait_pictures(5, SETUP);
     }
 
@@ -187,7 +187,7 @@ fn a_call_comes_up_when_browser_and_ahoy_call_each_other() {
         scene.alice.wait_idle(SOON);
         scene.alice.call("guest");
         scene.guest.invite("alice");
-        scene.alice.wait_in_call(SETUP);
+        scene.alice.wait_in_call(SETUP, String::new);
         scene.guest.wait_pictures(5, SETUP);
         scene.alice.hang_up();
         scene.guest.wait_ended(SOON);

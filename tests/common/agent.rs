@@ -250,7 +250,7 @@ impl Agent {
 
     /// Waits until the newest call is connected and shows a picture, whatever became of those before it; then skips
     /// to the present.
-    pub(crate) fn wait_in_call(&mut self, patience: Duration) {
+    pub(crate) fn wait_in_call(&mut self, patience: Duration, others_story: impl Fn() -> String) {
         let deadline = Instant::now() + patience;
         let mut lines = self.log.lines.lock().unwrap();
         loop {
@@ -266,7 +266,8 @@ impl Agent {
             let left = deadline.saturating_duration_since(Instant::now());
             if lines.closed || left.is_zero() {
                 drop(lines);
-                panic!("{}: is in no call after {patience:?}\n{}", self.name, self.story());
+                let (mine, others) = (self.story(), others_story());
+                panic!("{}: is in no call after {patience:?}\n{mine}\nthe other side:\n{others}", self.name);
             }
             lines = self.log.grown.wait_timeout(lines, left).unwrap().0;
         }

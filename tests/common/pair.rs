@@ -22,8 +22,8 @@ pub(crate) fn pair(server: &Server, alice: Options, bob: Options) -> (Agent, Age
 pub(crate) fn connect(caller: &mut Agent, callee: &mut Agent) {
     caller.wait_idle(SOON);
     caller.call(&callee.name.clone());
-    caller.wait_in_call(SETUP);
-    callee.wait_in_call(SETUP);
+    caller.wait_in_call(SETUP, || callee.story());
+    callee.wait_in_call(SETUP, || caller.story());
 }
 
 /// One hangs up, until both have noticed.
