@@ -46,13 +46,27 @@ pub struct SessionDescription {
     pub kind: SdpKind,
     /// The SDP text (RFC 8866).
     pub sdp: String,
+    /// Of an answer: the `o=` line of the offer that it answers (extension; a peer without it says nothing). An answer
+    /// by itself does not tell, and one that comes late must not be taken for the answer to the next call's offer.
+    #[serde(rename = "answers", default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
 }
 
 impl SessionDescription {
+    /// A description by itself.
+    pub fn new(kind: SdpKind, sdp: impl Into<String>) -> Self {
+        Self { kind, sdp: sdp.into(), answers: None }
+    }
+
+    /// The value of the `o=` line (RFC 8866 section 5.2), which no two offers have in common.
+    pub fn origin(&self) -> Option<&str> {
+        self.sdp.lines().find_map(|line| line.strip_prefix("o="))
+    }
+
     /// The identity of the SDP session: the fields of the `o=` line that stay the same through a session's
     /// renegotiations (RFC 8866 section 5.2: user name, session id, and the address after the version).
     pub fn session(&self) -> Option<&str> {
-        let origin = self.sdp.lines().find_map(|line| line.strip_prefix("o="))?;
+        let origin = self.origin()?;
         let mut fields = origin.split(' ');
         let user = fields.next()?;
         let id = fields.next()?;

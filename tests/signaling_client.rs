@@ -77,7 +77,7 @@ async fn accept(listener: &TcpListener, agree: bool) -> WebSocketStream<TcpStrea
 }
 
 fn offer() -> Signal {
-    let description = SessionDescription { kind: SdpKind::Offer, sdp: "v=0\r\n".into() };
+    let description = SessionDescription::new(SdpKind::Offer, "v=0\r\n");
     Signal::Offer { description, extended: true }
 }
 

@@ -82,6 +82,10 @@ pub(super) struct Negotiation {
     stable_since: Instant,
     /// The offer on the table, ours, asks for new ICE credentials.
     restarting: bool,
+    /// The `o=` line of our newest offer.
+    offered: Option<String>,
+    /// The `o=` line of the offer that our answer will be to.
+    answering: Option<String>,
     /// A remote description that is being applied.
     applying: Option<SessionDescription>,
     /// The remote offer to turn to once stable. A newer one takes its place: by the W3C states nobody offers
@@ -119,6 +123,8 @@ impl Negotiation {
             signaling: Signaling::Stable,
             stable_since: now,
             restarting: false,
+            offered: None,
+            answering: None,
             applying: None,
             next_offer: None,
             held_offer: None,
@@ -212,6 +218,10 @@ impl Negotiation {
         if self.signaling != Signaling::HaveLocalOffer || self.candidates.is_dead(&answer) {
             return false;
         }
+        if answer.answers.is_some() && answer.answers != self.offered {
+            tracing::debug!("an answer to an earlier offer came late");
+            return false;
+        }
         if let Some((overtook, _)) = self.held_offer.take() {
             self.next_offer = Some(overtook);
         }
@@ -248,6 +258,7 @@ impl Negotiation {
             return self.roll_back_offer(now, out);
         }
         self.signaling = Signaling::HaveLocalOffer;
+        self.offered = offer.origin().map(str::to_owned);
         self.unheard = true;
         self.answer_by = self.begun.then(|| now + ANSWER_WAIT);
         out.push_back(Action::Send(Signal::Offer { description: offer.clone(), extended: true }));
@@ -267,13 +278,14 @@ impl Negotiation {
     /// taken that offer back and would take this for the answer to its new one.
     pub(super) fn answer_created(
         &mut self,
-        answer: SessionDescription,
+        mut answer: SessionDescription,
         now: Instant,
         out: &mut VecDeque<Action>,
     ) {
         if self.signaling != Signaling::CreatingAnswer {
             return;
         }
+        answer.answers = self.answering.take();
         if self.next_offer.is_none() {
             out.push_back(Action::Send(Signal::Answer(answer.clone())));
             self.candidates.local_description_sent(&answer, out);
@@ -364,6 +376,7 @@ impl Negotiation {
     fn apply_offer(&mut self, offer: SessionDescription, out: &mut VecDeque<Action>) {
         self.begun = true;
         self.signaling = Signaling::ApplyingOffer;
+        self.answering = offer.origin().map(str::to_owned);
         self.applying = Some(offer.clone());
         out.push_back(Action::ApplyOffer(offer));
     }

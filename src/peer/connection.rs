@@ -125,7 +125,7 @@ impl Connection {
         let options = Some(RTCOfferOptions { ice_restart });
         let offer = self.built.connection.create_offer(options).await.map_err(PeerError::offer)?;
         let description = self.set_local(offer).await.map_err(PeerError::offer)?;
-        Ok(PeerEvent::OfferCreated(SessionDescription { kind: SdpKind::Offer, sdp: description }))
+        Ok(PeerEvent::OfferCreated(SessionDescription::new(SdpKind::Offer, description)))
     }
 
     async fn apply_offer(&mut self, offer: SessionDescription) -> Result<PeerEvent, PeerError> {
@@ -151,7 +151,7 @@ impl Connection {
             None => self.role = sdp::setup(&sdp),
         }
         self.read_agreement().await?;
-        Ok(PeerEvent::AnswerCreated(SessionDescription { kind: SdpKind::Answer, sdp }))
+        Ok(PeerEvent::AnswerCreated(SessionDescription::new(SdpKind::Answer, sdp)))
     }
 
     async fn apply_answer(&mut self, answer: SessionDescription) -> Result<PeerEvent, PeerError> {

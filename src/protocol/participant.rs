@@ -208,7 +208,7 @@ fn description(
 ) -> Result<SessionDescription, DecodeError> {
     let description = match envelope.field("sdp") {
         None => return Err(unusable(kind, "sdp", "it is missing")),
-        Some(Value::String(sdp)) => SessionDescription { kind: expected, sdp: sdp.clone() },
+        Some(Value::String(sdp)) => SessionDescription::new(expected, sdp.clone()),
         Some(value) => SessionDescription::deserialize(value)
             .map_err(|error| unusable(kind, "sdp", error.to_string()))?,
     };
@@ -269,7 +269,11 @@ fn description_value(description: &SessionDescription) -> Value {
         SdpKind::Offer => "offer",
         SdpKind::Answer => "answer",
     };
-    serde_json::json!({ "type": kind, "sdp": description.sdp })
+    let mut value = serde_json::json!({ "type": kind, "sdp": description.sdp });
+    if let Some(answers) = &description.answers {
+        value["answers"] = answers.as_str().into();
+    }
+    value
 }
 
 fn candidate_value(candidate: &IceCandidate) -> Value {

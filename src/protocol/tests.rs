@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn offer(sdp: &str) -> Signal {
-    let description = SessionDescription { kind: SdpKind::Offer, sdp: sdp.into() };
+    let description = SessionDescription::new(SdpKind::Offer, sdp);
     Signal::Offer { description, extended: true }
 }
 
@@ -22,7 +22,8 @@ fn every_signal_survives_the_wire() {
         sdp_m_line_index: Some(0),
         username_fragment: None,
     };
-    let answer = SessionDescription { kind: SdpKind::Answer, sdp: "v=0\r\n".into() };
+    let mut answer = SessionDescription::new(SdpKind::Answer, "v=0\r\n");
+    answer.answers = Some("- 7 1 IN IP4 192.0.2.7".into());
     let mut signals = vec![
         offer("v=0\r\n"),
         Signal::Answer(answer),

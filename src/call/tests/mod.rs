@@ -20,7 +20,7 @@ use crate::protocol::{IceCandidate, SdpKind, SessionDescription};
 
 /// A description that says no more than which ICE generation it belongs to.
 fn description(kind: SdpKind, fragment: &str) -> SessionDescription {
-    SessionDescription { kind, sdp: format!("v=0\r\na=ice-ufrag:{fragment}\r\n") }
+    SessionDescription::new(kind, format!("v=0\r\na=ice-ufrag:{fragment}\r\n"))
 }
 
 /// A candidate of that generation.

@@ -3,7 +3,7 @@
 use super::world::{Deed, World};
 use super::{candidate, description};
 use crate::call::{Action, Call, CallId, EndReason, Event, RING, SETUP, State};
-use crate::protocol::{HangUpReason, SdpKind, Signal};
+use crate::protocol::{HangUpReason, SdpKind, SessionDescription, Signal};
 use std::time::{Duration, Instant};
 
 const ALICE: usize = 0;
@@ -274,4 +274,31 @@ fn two_hang_ups_that_cross_are_each_sides_own() {
     let world = hung_up_after(39, &[ALICE, BOB]);
     assert_eq!(world.ahoy(ALICE).ended, [EndReason::LocalHangUp]);
     assert_eq!(world.ahoy(BOB).ended, [EndReason::LocalHangUp]);
+}
+
+#[test]
+fn a_late_answer_to_the_last_call_is_not_taken_for_the_answer_to_this_one() {
+    let now = Instant::now();
+    let offer = |origin: &str| SessionDescription::new(SdpKind::Offer, format!("v=0\r\no={origin}\r\n"));
+    let answer_to = |origin: &str| {
+        let mut answer = description(SdpKind::Answer, "bobs");
+        answer.answers = Some(origin.to_owned());
+        Event::Signal(Signal::Answer(answer))
+    };
+    let mut second = Call::dial(CallId(2), "alice", "bob", true, now);
+    second.handle_event(Event::OfferCreated(offer("- 2 1 IN IP4 192.0.2.7")), now);
+    second.handle_event(answer_to("- 1 1 IN IP4 192.0.2.7"), now);
+    assert_eq!(second.state(), &State::Dialing);
+    second.handle_event(answer_to("- 2 1 IN IP4 192.0.2.7"), now);
+    assert_eq!(second.state(), &State::Connecting);
+
+    let mut callee = Call::ring(CallId(3), "bob", "alice", offer("- 2 1 IN IP4 192.0.2.7"), true, now);
+    callee.handle_event(Event::Answer { video: true }, now);
+    callee.handle_event(Event::OfferApplied, now);
+    callee.handle_event(Event::AnswerCreated(description(SdpKind::Answer, "bobs")), now);
+    let said = actions(&mut callee).into_iter().find_map(|action| match action {
+        Action::Send(Signal::Answer(answer)) => answer.answers,
+        _ => None,
+    });
+    assert_eq!(said.as_deref(), Some("- 2 1 IN IP4 192.0.2.7"));
 }

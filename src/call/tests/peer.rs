@@ -30,7 +30,7 @@ impl Said {
         for _ in 0..*media {
             sdp.push_str(&format!("m=x 9\r\na=ice-ufrag:{fragment}\r\n"));
         }
-        SessionDescription { kind, sdp }
+        SessionDescription::new(kind, sdp)
     }
 
     pub(super) fn read(description: &SessionDescription) -> Self {

@@ -221,5 +221,5 @@ fn packets_base(packets: &[ReceivedPacket]) -> u16 {
 }
 
 pub(super) fn offer(sdp: &str) -> SessionDescription {
-    SessionDescription { kind: SdpKind::Offer, sdp: sdp.into() }
+    SessionDescription::new(SdpKind::Offer, sdp)
 }

@@ -287,6 +287,8 @@ impl Task {
     /// Waits for this, but not beyond the life of the handle.
     async fn unless_stopped<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Stopped> {
         tokio::select! {
+            // The future goes first: a message that was taken from the queue reaches the socket before we stop.
+            biased;
             output = future => Ok(output),
             _ = self.stopped.changed() => Err(Stopped),
         }
