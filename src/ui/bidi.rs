@@ -7,7 +7,7 @@
 use eframe::egui::text::{LayoutJob, TextFormat};
 use eframe::egui::{Align, Color32, FontId, Label, Layout, Response, RichText, Ui, WidgetText};
 use std::ops::Range;
-use unicode_bidi::{BidiClass, BidiInfo, ParagraphInfo, bidi_class};
+use unicode_bidi::{BidiClass, BidiInfo, Level, ParagraphInfo, bidi_class};
 use unicode_bidi_mirroring::get_mirrored;
 
 /// One line, cut at the room's end; `text` must be fit to be drawn already.
@@ -25,8 +25,18 @@ pub(super) fn lines(ui: &mut Ui, text: &str, font: FontId, color: Color32) -> Re
     ui.with_layout(layout, |ui| ui.add(Label::new(words).extend().halign(Align::Max))).inner
 }
 
+/// Wrapped lines of our own words with a stranger's name in them: from left to right, whatever the name begins with.
+pub(super) fn sentence(ui: &mut Ui, text: &str, font: FontId, color: Color32) -> Response {
+    let words = laid(ui, text, Some(Level::ltr()), font, color, ui.available_width());
+    ui.add(Label::new(words).wrap())
+}
+
 /// The same as something to give to any widget; broken into lines at `width` points.
 pub(super) fn words(ui: &Ui, text: &str, font: FontId, color: Color32, width: f32) -> WidgetText {
+    laid(ui, text, None, font, color, width)
+}
+
+fn laid(ui: &Ui, text: &str, base: Option<Level>, font: FontId, color: Color32, width: f32) -> WidgetText {
     if !text.chars().any(|character| is_from_the_right(bidi_class(character))) {
         return RichText::new(text).font(font).color(color).into();
     }
@@ -35,7 +45,7 @@ pub(super) fn words(ui: &Ui, text: &str, font: FontId, color: Color32, width: f3
     };
     let mut job = LayoutJob::default();
     let format = TextFormat::simple(font.clone(), color);
-    for (index, row) in rows(text, width, measure).into_iter().enumerate() {
+    for (index, row) in rows(text, base, width, measure).into_iter().enumerate() {
         if index > 0 {
             job.append("\n", 0.0, format.clone());
         }
@@ -57,9 +67,9 @@ fn begins_from_the_right(text: &str) -> bool {
     text.chars().map(bidi_class).find(strong).is_some_and(is_from_the_right)
 }
 
-/// The rows of a text, each as its pieces from left to right.
-fn rows(text: &str, width: f32, measure: impl Fn(&str) -> f32) -> Vec<Vec<String>> {
-    let bidi = BidiInfo::new(text, None);
+/// The rows of a text, each as its pieces from left to right. Without a base direction each paragraph has its own.
+fn rows(text: &str, base: Option<Level>, width: f32, measure: impl Fn(&str) -> f32) -> Vec<Vec<String>> {
+    let bidi = BidiInfo::new(text, base);
     let mut rows = Vec::new();
     for paragraph in &bidi.paragraphs {
         for line in broken(text, paragraph.range.clone(), width, &measure) {
@@ -150,7 +160,7 @@ mod tests {
 
     /// Every character ten points wide.
     fn drawn(text: &str, width: f32) -> Vec<String> {
-        let rows = rows(text, width, |piece| 10.0 * piece.chars().count() as f32);
+        let rows = rows(text, None, width, |piece| 10.0 * piece.chars().count() as f32);
         rows.into_iter().map(|row| row.join("|")).collect()
     }
 
@@ -164,6 +174,12 @@ mod tests {
         assert_eq!(drawn("קניתי iPhone 15 היום", f32::INFINITY), ["היום| |iPhone 15| |קניתי"]);
         assert_eq!(drawn("he said שלום לך today", f32::INFINITY), ["he said |לך| |שלום| today"]);
         assert_eq!(drawn("שעה 12:30", f32::INFINITY), ["12:30| |שעה"]);
+    }
+
+    #[test]
+    fn our_own_sentence_begins_at_the_left_also_with_a_name_from_the_right() {
+        let rows = rows("שלום לך is calling.", Some(Level::ltr()), f32::INFINITY, |_| 1.0);
+        assert_eq!(rows.concat().join("|"), "לך| |שלום| is calling.");
     }
 
     #[test]

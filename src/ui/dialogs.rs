@@ -60,7 +60,7 @@ pub(super) fn ringing_ui(ctx: &Context, call: &CallView, actions: &mut Actions) 
             ui.add_space(6.0);
             widgets::avatar(ui, &call.peer, 96.0);
             ui.add_space(10.0);
-            bidi::lines(ui, &format!("{name} is calling."), theme::strong_font(20.0), Color32::WHITE);
+            bidi::sentence(ui, &format!("{name} is calling."), theme::strong_font(20.0), Color32::WHITE);
             ui.label(RichText::new("Would you like to answer?").color(theme::TEXT_WEAK));
         });
         ui.add_space(18.0);
@@ -93,7 +93,7 @@ pub(super) fn question_ui(ctx: &Context, question: &Question, actions: &mut Acti
         let words = "Unable to open your call because no camera and/or microphone were found.";
         ui.add(Label::new(words).wrap());
         let more = format!("You can still watch and listen to {}.", plain::name(peer));
-        bidi::lines(ui, &more, theme::text_font(14.5), theme::TEXT_WEAK);
+        bidi::sentence(ui, &more, theme::text_font(14.5), theme::TEXT_WEAK);
         ui.add_space(14.0);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if widgets::text_button(ui, "Join and only watch", Tone::Primary).clicked() {
