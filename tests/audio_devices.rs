@@ -7,8 +7,8 @@
 // A test says what it needs by failing, and what it measured by printing.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-use ahoy::config::{MicrophoneChoice, SpeakerChoice};
-use ahoy::media::audio::{AudioPorts, AudioSession, list_devices};
+use ahoy::config::{MicrophoneChoice, SoundProcessing, SpeakerChoice};
+use ahoy::media::audio::{AudioPorts, AudioSession, SoundChoice, list_devices};
 use ahoy::media::event::{DeviceKind, MEDIA_EVENT_CAPACITY, MediaEvent};
 use ahoy::media::ports::{
     AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, EncodedAudio, ReceivedPacket, SendControl,
@@ -142,8 +142,12 @@ impl Looped {
             })
             .unwrap();
         let session = AudioSession::start(
-            MicrophoneChoice::Device(microphone.into()),
-            SpeakerChoice::Device(speaker.into()),
+            SoundChoice {
+                microphone: MicrophoneChoice::Device(microphone.into()),
+                speaker: SpeakerChoice::Device(speaker.into()),
+                // Bursts of a tone would be taken for noise.
+                processing: SoundProcessing::OFF,
+            },
             AudioPorts { out, packets, control },
             news,
         )

@@ -5,6 +5,7 @@
 
 use super::codec::{Encoded, Encoder, OpusDecoder};
 use super::playout::Playout;
+use super::processing::Processing;
 use super::resample::Resampler;
 use super::ring::{CaptureReader, PlaybackWriter};
 use super::session::AudioPorts;
@@ -12,6 +13,7 @@ use super::stats::{AudioStats, Loudness, samples_ms};
 use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
 use super::{AudioError, BLOCK, FRAME, SAMPLE_RATE};
+use crate::config::SoundProcessing;
 use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
 use crate::media::ports::EncodedAudio;
 use crate::media::video::latest::Latest;
@@ -114,7 +116,41 @@ impl Cushion {
 pub(crate) struct Shared {
     pub(crate) stopping: Arc<AtomicBool>,
     pub(crate) muted: Arc<AtomicBool>,
+    pub(crate) switches: Arc<Switches>,
     pub(crate) stats: Latest<AudioStats>,
+}
+
+/// What is wished to be done to the microphone's sound; written by the session, read by the worker.
+pub(crate) struct Switches {
+    echo_cancellation: AtomicBool,
+    noise_suppression: AtomicBool,
+    automatic_gain: AtomicBool,
+}
+
+impl Switches {
+    pub(crate) fn new(wanted: SoundProcessing) -> Self {
+        let SoundProcessing { echo_cancellation, noise_suppression, automatic_gain } = wanted;
+        Self {
+            echo_cancellation: echo_cancellation.into(),
+            noise_suppression: noise_suppression.into(),
+            automatic_gain: automatic_gain.into(),
+        }
+    }
+
+    /// A reader in between sees some switches turned and some not, and the rest 10 ms later.
+    pub(crate) fn set(&self, wanted: SoundProcessing) {
+        self.echo_cancellation.store(wanted.echo_cancellation, Ordering::Relaxed);
+        self.noise_suppression.store(wanted.noise_suppression, Ordering::Relaxed);
+        self.automatic_gain.store(wanted.automatic_gain, Ordering::Relaxed);
+    }
+
+    fn wanted(&self) -> SoundProcessing {
+        SoundProcessing {
+            echo_cancellation: self.echo_cancellation.load(Ordering::Relaxed),
+            noise_suppression: self.noise_suppression.load(Ordering::Relaxed),
+            automatic_gain: self.automatic_gain.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// The thread's state.
@@ -126,6 +162,7 @@ pub(crate) struct Worker {
     input: Input,
     output: Output,
     sender: Sender,
+    processing: Processing,
     playout: Playout<OpusDecoder>,
     played: Loudness,
     stats: AudioStats,
@@ -143,6 +180,8 @@ struct Sender {
     expected: Option<Instant>,
     timestamp: u32,
     gain: f32,
+    /// Before it was muted.
+    heard: Loudness,
     loudness: Loudness,
 }
 
@@ -162,8 +201,10 @@ impl Worker {
             expected: None,
             timestamp: rand::random(),
             gain: if shared.muted.load(Ordering::Relaxed) { 0.0 } else { 1.0 },
+            heard: Loudness::default(),
             loudness: Loudness::default(),
         };
+        let processing = Processing::new(shared.switches.wanted());
         Ok(Self {
             ports,
             changes,
@@ -172,6 +213,7 @@ impl Worker {
             input: Input::Off,
             output: Output::Off(Timer::new(now)),
             sender,
+            processing,
             playout: Playout::new(OpusDecoder::new()?),
             played: Loudness::default(),
             stats: AudioStats::default(),
@@ -205,8 +247,10 @@ impl Worker {
                 self.playout.insert(&packet);
             }
             self.follow_changes();
-            self.capture(now);
+            self.processing.switch(self.shared.switches.wanted());
+            // What is played comes first: its echo must not reach the canceller before it.
             self.play(now);
+            self.capture(now);
             if now >= next_stats {
                 next_stats = now + STATS_INTERVAL;
                 self.publish();
@@ -222,6 +266,8 @@ impl Worker {
                 Change::Input(input) => self.input = input,
                 Change::Output(output) => self.replace_output(output),
             }
+            // Another microphone or another speaker is another room.
+            self.processing.restart();
         }
     }
 
@@ -262,6 +308,7 @@ impl Worker {
                 while waiting.len() - taken >= BLOCK {
                     block.copy_from_slice(&waiting[taken..taken + BLOCK]);
                     let age = Duration::from_secs_f64(samples_ms(waiting.len() - taken) / 1e3);
+                    self.processing.capture(&mut block);
                     self.sender.send(&mut block, now - age, &self.ports, &self.shared, &mut self.stats);
                     taken += BLOCK;
                 }
@@ -292,6 +339,11 @@ impl Worker {
             let mut block = [0.0; BLOCK];
             self.playout.pull(now, &mut block);
             self.played.add(&block);
+            if matches!(self.input, Input::Device { .. }) {
+                // The very signal that the speaker gets; without a speaker nothing can be heard of it.
+                let heard = if matches!(self.output, Output::Device { .. }) { &block } else { &[0.0; BLOCK] };
+                self.processing.render(heard);
+            }
             if let Input::Echo(echo) = &mut self.input {
                 let mut echoed = echo.exchange(&block);
                 self.sender.send(&mut echoed, now, &self.ports, &self.shared, &mut self.stats);
@@ -326,6 +378,8 @@ impl Worker {
         (self.stats.sent_energy, self.stats.sent_samples) = self.sender.loudness.totals();
         (self.stats.received_energy, self.stats.received_samples) = self.played.totals();
         self.stats.sent_level = self.sender.loudness.take_level();
+        self.stats.microphone_level = self.sender.heard.take_level();
+        self.stats.processing = self.processing.figures();
         self.stats.received_level = self.played.take_level();
         self.stats.received_packets = playout.packets;
         self.stats.late_packets = playout.late;
@@ -356,6 +410,7 @@ impl Sender {
         shared: &Shared,
         stats: &mut AudioStats,
     ) {
+        self.heard.add(block);
         self.apply_mute(block, shared.muted.load(Ordering::Relaxed));
         self.loudness.add(block);
         if !ports.control.sending() {
