@@ -15,8 +15,11 @@
 mod codec;
 mod devices;
 mod keeper;
+mod native;
 mod playout;
 pub mod processing;
+#[cfg(target_os = "linux")]
+mod pulse;
 mod resample;
 mod ring;
 mod session;

@@ -73,7 +73,14 @@ impl AudioSession {
         let worker = Worker::new(ports, changed, events.clone(), shared.clone(), Instant::now())?;
         let mut session = Self { shared: shared.clone(), wishes, threads: Vec::with_capacity(2) };
         session.threads.push(std::thread::Builder::new().name("audio".into()).spawn(move || worker.run())?);
-        let keeper = keeper::Keeper::new(microphone, speaker, wished, changes, events, shared.stopping);
+        let keeper = keeper::Keeper::new(
+            microphone,
+            speaker,
+            (session.wishes.clone(), wished),
+            changes,
+            events,
+            shared.stopping,
+        );
         session
             .threads
             .push(std::thread::Builder::new().name("audio-devices".into()).spawn(move || keeper.run())?);

@@ -45,6 +45,12 @@ pub struct AudioStats {
     pub shortened_samples: u64,
     /// Samples put in to fall back.
     pub lengthened_samples: u64,
+    /// What waits in the microphone's device and in the sound system behind it, milliseconds; 0 where it is not told.
+    pub microphone_device_ms: f64,
+    /// What waits in the ring from the microphone and for the rest of its frame of 20 ms, milliseconds.
+    pub microphone_ring_ms: f64,
+    /// What waits in the sound system before the speaker and in its device, milliseconds; 0 where it is not told.
+    pub speaker_device_ms: f64,
     /// What waits in the playout buffer, milliseconds.
     pub buffer_ms: f64,
     /// What waits in the ring to the speaker, milliseconds.

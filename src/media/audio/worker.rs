@@ -5,9 +5,9 @@
 
 use super::codec::{Encoded, Encoder, OpusDecoder};
 use super::playout::Playout;
-use super::processing::Processing;
+use super::processing::{Drift, Processing};
 use super::resample::Resampler;
-use super::ring::{CaptureReader, PlaybackWriter};
+use super::ring::{Calls, CaptureReader, Health, PlaybackWriter};
 use super::session::AudioPorts;
 use super::stats::{AudioStats, Loudness, samples_ms};
 use super::tone::{Echo, Tone};
@@ -45,14 +45,14 @@ pub(crate) enum Input {
     Tone(Tone, Timer),
     File(Box<WavSource>, Timer),
     Echo(Box<Echo>),
-    Device { ring: CaptureReader, resampler: Resampler, waiting: Vec<f32> },
+    Device { ring: CaptureReader, resampler: Resampler, hertz: u32, calls: Calls, waiting: Vec<f32> },
 }
 
 /// Where sound goes.
 pub(crate) enum Output {
     Off(Timer),
     File(WavSink, Timer),
-    Device { ring: PlaybackWriter, resampler: Resampler, hertz: u32, cushion: Cushion },
+    Device { ring: PlaybackWriter, resampler: Resampler, hertz: u32, calls: Calls, cushion: Cushion },
 }
 
 /// What the keeper of the devices tells the worker.
@@ -163,6 +163,7 @@ pub(crate) struct Worker {
     output: Output,
     sender: Sender,
     processing: Processing,
+    drift: Drift,
     playout: Playout<OpusDecoder>,
     played: Loudness,
     stats: AudioStats,
@@ -214,6 +215,7 @@ impl Worker {
             output: Output::Off(Timer::new(now)),
             sender,
             processing,
+            drift: Drift::default(),
             playout: Playout::new(OpusDecoder::new()?),
             played: Loudness::default(),
             stats: AudioStats::default(),
@@ -268,6 +270,7 @@ impl Worker {
             }
             // Another microphone or another speaker is another room.
             self.processing.restart();
+            self.drift = Drift::default();
         }
     }
 
@@ -299,11 +302,15 @@ impl Worker {
                     self.sender.send(&mut block, captured, &self.ports, &self.shared, &mut self.stats);
                 }
             }
-            Input::Device { ring, resampler, waiting } => {
+            Input::Device { ring, resampler, waiting, hertz, calls } => {
+                if let Some((at, frames)) = calls.follow(ring.health()) {
+                    self.drift.note_microphone(at, frames, *hertz);
+                    self.processing.set_drift_ppm(self.drift.ppm());
+                }
                 self.converted.clear();
                 ring.pop_all(&mut self.converted);
                 resampler.process(&self.converted, waiting);
-                self.stats.microphone_overruns = ring.glitched();
+                self.stats.microphone_overruns = ring.health().glitched();
                 let mut taken = 0;
                 while waiting.len() - taken >= BLOCK {
                     block.copy_from_slice(&waiting[taken..taken + BLOCK]);
@@ -323,13 +330,18 @@ impl Worker {
 
     /// Plays what is due.
     fn play(&mut self, now: Instant) {
+        if let Output::Device { ring, hertz, calls, .. } = &mut self.output
+            && let Some((at, frames)) = calls.follow(ring.health())
+        {
+            self.drift.note_speaker(at, frames, *hertz);
+        }
         loop {
             let due = match &mut self.output {
                 Output::Off(timer) | Output::File(_, timer) => timer.due(now).is_some(),
                 Output::Device { ring, hertz, cushion, .. } => {
                     let scale = |samples: usize| samples * *hertz as usize / SAMPLE_RATE as usize;
                     let wanted =
-                        ring.largest().max(scale(BLOCK)) + scale(cushion.adapt(ring.glitched(), now));
+                        ring.health().largest().max(scale(BLOCK)) + scale(cushion.adapt(ring.health().glitched(), now));
                     ring.fill() < wanted
                 }
             };
@@ -391,10 +403,19 @@ impl Worker {
         self.stats.shortened_samples = playout.shortened;
         self.stats.lengthened_samples = playout.lengthened;
         self.stats.buffer_ms = self.playout.buffered_ms();
-        self.stats.speaker_ring_ms = 0.0;
+        let ring_ms = |frames: usize, hertz: u32| frames as f64 * 1e3 / f64::from(hertz);
+        let device_ms = |health: &Health| health.device_latency().as_secs_f64() * 1e3;
+        (self.stats.speaker_ring_ms, self.stats.speaker_device_ms) = (0.0, 0.0);
+        (self.stats.microphone_ring_ms, self.stats.microphone_device_ms) = (0.0, 0.0);
+        if let Input::Device { ring, hertz, waiting, .. } = &self.input {
+            self.stats.microphone_ring_ms =
+                ring_ms(ring.fill(), *hertz) + samples_ms(waiting.len() + self.sender.filled);
+            self.stats.microphone_device_ms = device_ms(ring.health());
+        }
         if let Output::Device { ring, hertz, .. } = &self.output {
-            self.stats.speaker_ring_ms = ring.fill() as f64 * 1e3 / f64::from(*hertz);
-            self.stats.speaker_underruns = ring.glitched();
+            self.stats.speaker_ring_ms = ring_ms(ring.fill(), *hertz);
+            self.stats.speaker_device_ms = device_ms(ring.health());
+            self.stats.speaker_underruns = ring.health().glitched();
         }
         self.shared.stats.publish(self.stats);
     }

@@ -5,18 +5,20 @@
 //! clock. The algorithms are those of WebRTC's audio processing module (AEC3, the Wiener-filter noise suppressor and
 //! AGC2), in Rust, by the `sonora` crate. The gain is digital: nothing here touches the system's volume.
 //!
-//! Speaker and microphone may be two devices whose clocks drift apart. Blocks then come at two rates, and the path
-//! from speaker to microphone grows or shrinks: the canceller estimates the delay anew all the time (by matched
-//! filters, in steps of 4 ms), takes up a missing or an extra block of the reference, and its adaptive filter follows
-//! the rest. The tests drive it at 200 ppm.
+//! Speaker and microphone may be two devices whose clocks drift apart, and an adaptive filter that has to follow a
+//! growing delay cancels little (at 200 ppm about 20 dB less). So [`Drift`] measures both clocks, and the reference is
+//! converted to the microphone's before the canceller hears it.
 
+mod drift;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
 mod tests;
 
+use super::resample::Resampler;
 use super::{BLOCK, SAMPLE_RATE};
 use crate::config::SoundProcessing;
+pub use drift::Drift;
 use sonora::config::{
     AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
     NoiseSuppressionLevel, Pipeline,
@@ -30,10 +32,20 @@ const INITIAL_GAIN_DB: f32 = 0.0;
 /// The most that a faint voice is raised, dB.
 const MAX_GAIN_DB: f32 = 24.0;
 
+/// How fast the conversion of the reference follows the measured drift, millionths per block: 10 ppm a second, which an
+/// adaptive filter does not notice.
+const DRIFT_STEP_PPM: f64 = 0.1;
+
 /// The chain of one call.
 pub struct Processing {
     chain: AudioProcessing,
     switches: SoundProcessing,
+    to_microphone: Resampler,
+    /// The drift that the conversion stands at, and what it ought to be, in millionths.
+    drift_ppm: f64,
+    wanted_ppm: f64,
+    /// The reference in the microphone's clock: less than a block that waits for the rest.
+    reference: Vec<f32>,
     scratch: [f32; BLOCK],
 }
 
@@ -46,6 +58,8 @@ pub struct ProcessingFigures {
     pub echo_return_loss_enhancement_db: Option<f64>,
     /// From the reference to its echo, milliseconds.
     pub echo_delay_ms: Option<i32>,
+    /// By how much the speaker's clock is taken to be faster than the microphone's, in millionths.
+    pub drift_ppm: f64,
 }
 
 impl Processing {
@@ -57,7 +71,15 @@ impl Processing {
             .capture_config(stream)
             .render_config(stream)
             .build();
-        Self { chain, switches, scratch: [0.0; BLOCK] }
+        Self {
+            chain,
+            switches,
+            to_microphone: Resampler::between_clocks(),
+            drift_ppm: 0.0,
+            wanted_ppm: 0.0,
+            reference: Vec::with_capacity(2 * BLOCK),
+            scratch: [0.0; BLOCK],
+        }
     }
 
     /// What is switched on.
@@ -82,11 +104,24 @@ impl Processing {
         if !self.switches.echo_cancellation {
             return;
         }
-        let sane = block.map(finite);
-        if let Err(error) = self.chain.process_render_f32(&[&sane[..]], &mut [&mut self.scratch[..]]) {
-            // Cannot happen: the format never changes.
-            tracing::warn!(?error, "the echo canceller did not take what is played");
+        self.drift_ppm += (self.wanted_ppm - self.drift_ppm).clamp(-DRIFT_STEP_PPM, DRIFT_STEP_PPM);
+        self.to_microphone.set_ppm(self.drift_ppm);
+        self.to_microphone.process(&block.map(finite), &mut self.reference);
+        let mut taken = 0;
+        while self.reference.len() - taken >= BLOCK {
+            let source = &self.reference[taken..taken + BLOCK];
+            if let Err(error) = self.chain.process_render_f32(&[source], &mut [&mut self.scratch[..]]) {
+                // Cannot happen: the format never changes.
+                tracing::warn!(?error, "the echo canceller did not take what is played");
+            }
+            taken += BLOCK;
         }
+        self.reference.drain(..taken);
+    }
+
+    /// By how much the speaker's clock is faster than the microphone's, in millionths: [`Drift::ppm`].
+    pub fn set_drift_ppm(&mut self, ppm: f64) {
+        self.wanted_ppm = ppm;
     }
 
     /// Cleans 10 ms from the microphone, in place.
@@ -112,6 +147,7 @@ impl Processing {
             echo_return_loss_db: stats.echo_return_loss,
             echo_return_loss_enhancement_db: stats.echo_return_loss_enhancement,
             echo_delay_ms: stats.delay_ms,
+            drift_ppm: self.drift_ppm,
         }
     }
 }

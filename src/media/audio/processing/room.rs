@@ -3,6 +3,7 @@
 use super::super::{BLOCK, SAMPLE_RATE};
 use std::collections::VecDeque;
 use std::f32::consts::TAU;
+use std::time::Duration;
 
 /// A small generator (xorshift64*): the tests need the same noise every time.
 pub(super) struct Noise(u64);
@@ -124,6 +125,8 @@ pub(super) struct Room {
     /// Samples that the microphone's clock gains on the speaker's with every sample.
     drift: f64,
     slipped: f64,
+    heard: u64,
+    late: Noise,
 }
 
 impl Room {
@@ -142,6 +145,8 @@ impl Room {
             delay: delay_ms * f64::from(SAMPLE_RATE) / 1e3,
             drift: drift_ppm / 1e6,
             slipped: 0.0,
+            heard: 0,
+            late: Noise::new(seed ^ 0xFF),
         }
     }
 
@@ -153,6 +158,18 @@ impl Room {
     /// Whether the speaker has already played what the microphone hears next.
     pub(super) fn can_hear(&self) -> bool {
         self.played.len() as f64 > self.slipped + 2.0 * BLOCK as f64
+    }
+
+    /// When the speaker had taken so many samples: by its own clock, and up to 4 ms late.
+    pub(super) fn speaker_time(&mut self, samples: u64) -> Duration {
+        let seconds = samples as f64 / f64::from(SAMPLE_RATE) / (1.0 - self.drift);
+        Duration::from_secs_f64(seconds + f64::from(self.late.next() + 1.0) * 0.002)
+    }
+
+    /// When the microphone gave what was heard so far: by its own clock, which is the true one, and up to 4 ms late.
+    pub(super) fn microphone_time(&mut self) -> Duration {
+        let seconds = self.heard as f64 / f64::from(SAMPLE_RATE);
+        Duration::from_secs_f64(seconds + f64::from(self.late.next() + 1.0) * 0.002)
     }
 
     /// What the microphone hears of it in 10 ms of its own clock.
@@ -169,6 +186,7 @@ impl Room {
             }
             self.slipped += 1.0 - self.drift;
         }
+        self.heard += BLOCK as u64;
         // What no reflection reaches any more is forgotten.
         let done = (self.slipped - self.delay) as i64 - LONGEST;
         for _ in 0..done.max(0) {

@@ -29,7 +29,7 @@ fn rms(samples: &[f32]) -> f64 {
 }
 
 /// The far voice through the room into a microphone that also hears `near`, for so many seconds. Speaker and
-/// microphone are served by their own clocks, as the `audio` thread does.
+/// microphone are served by their own clocks, as the `audio` thread does, which notes when they call.
 fn talk(
     processing: &mut Processing,
     mut room: Room,
@@ -39,12 +39,17 @@ fn talk(
     let mut far = Voice::new(7, 110.0);
     let mut hiss = Noise::new(3);
     let mut heard = Heard { echo: Vec::new(), sent: Vec::new() };
+    let (mut drift, mut played_samples) = (Drift::default(), 0);
     for block in 0..seconds * SECOND {
         while !room.can_hear() {
             let played = far.block().map(|sample| sample * 0.8);
             processing.render(&played);
             room.play(&played);
+            played_samples += BLOCK as u64;
+            drift.note_speaker(room.speaker_time(played_samples), played_samples, SAMPLE_RATE);
         }
+        drift.note_microphone(room.microphone_time(), (block * BLOCK) as u64, SAMPLE_RATE);
+        processing.set_drift_ppm(drift.ppm());
         let echo = room.hear();
         let voice = near(block);
         // No microphone is silent: -70 dBFS.
