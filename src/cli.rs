@@ -50,6 +50,15 @@ pub enum CodecName {
     H264,
 }
 
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
 /// Options of a participant.
 #[derive(Clone, Debug, Args)]
 pub struct Participant {
@@ -68,6 +77,15 @@ pub struct Participant {
     /// none, default, FILE.wav or an output's name or id.
     #[arg(long, value_name = "SINK")]
     pub speaker: Option<SpeakerChoice>,
+    /// Take the other side's voice out of the microphone's sound.
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub echo_cancellation: Option<Switch>,
+    /// Lower steady noise in the microphone's sound.
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub noise_suppression: Option<Switch>,
+    /// Raise faint voices in the microphone's sound, hold back loud ones.
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub automatic_gain: Option<Switch>,
     /// Record the other side's picture, uncompressed.
     #[arg(long, value_name = "FILE.y4m")]
     pub record_video: Option<PathBuf>,
@@ -108,6 +126,11 @@ impl Participant {
         set(&mut settings.camera, self.camera.as_ref());
         set(&mut settings.microphone, self.microphone.as_ref());
         set(&mut settings.speaker, self.speaker.as_ref());
+        let switch = |given: Option<Switch>| given.map(|switch| switch == Switch::On);
+        let processing = &mut settings.sound_processing;
+        set(&mut processing.echo_cancellation, switch(self.echo_cancellation).as_ref());
+        set(&mut processing.noise_suppression, switch(self.noise_suppression).as_ref());
+        set(&mut processing.automatic_gain, switch(self.automatic_gain).as_ref());
         set(&mut settings.accept, self.accept.as_ref());
         if !self.ice_servers.is_empty() {
             settings.ice_servers.clone_from(&self.ice_servers);
@@ -152,6 +175,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SoundProcessing;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -169,6 +193,24 @@ mod tests {
         assert_eq!(settings.speaker, SpeakerChoice::None);
         assert_eq!(settings.accept, AcceptPolicy::Ask);
         assert_eq!(agent.stats_interval, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_microphones_sound_is_processed_unless_it_is_switched_off() {
+        let settings = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from([&["ahoy", "agent"], arguments].concat()).unwrap();
+            let Some(Command::Agent(agent)) = cli.command else { panic!("no agent") };
+            agent.participant.agent_settings().sound_processing
+        };
+        assert_eq!(settings(&[]), SoundProcessing::default());
+        let off = settings(&[
+            "--echo-cancellation=off",
+            "--noise-suppression=off",
+            "--automatic-gain=off",
+        ]);
+        assert_eq!(off, SoundProcessing::OFF);
+        let some = settings(&["--echo-cancellation", "on", "--noise-suppression", "off"]);
+        assert_eq!(some, SoundProcessing { noise_suppression: false, ..SoundProcessing::default() });
     }
 
     #[test]

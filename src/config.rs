@@ -84,6 +84,30 @@ pub struct IceServer {
     pub credential: String,
 }
 
+/// What is done to the sound of a microphone before it is sent. Only real devices are processed: a tone or a file
+/// arrives as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SoundProcessing {
+    /// Take the other side's voice out of what the microphone hears of the speaker.
+    pub echo_cancellation: bool,
+    /// Lower steady noise.
+    pub noise_suppression: bool,
+    /// Raise faint voices and hold back loud ones. Never touches the system's volume.
+    pub automatic_gain: bool,
+}
+
+impl SoundProcessing {
+    /// Nothing is done.
+    pub const OFF: Self = Self { echo_cancellation: false, noise_suppression: false, automatic_gain: false };
+}
+
+impl Default for SoundProcessing {
+    fn default() -> Self {
+        Self { echo_cancellation: true, noise_suppression: true, automatic_gain: true }
+    }
+}
+
 /// The settings that last, as they stand in the settings file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -98,6 +122,8 @@ pub struct Settings {
     pub microphone: MicrophoneChoice,
     /// The speaker.
     pub speaker: SpeakerChoice,
+    /// What is done to the microphone's sound.
+    pub sound_processing: SoundProcessing,
     /// STUN and TURN servers.
     pub ice_servers: Vec<IceServer>,
     /// Use TURN relays only (hides our addresses from the other side).
@@ -117,7 +143,7 @@ impl Settings {
                 }
             )*};
         }
-        take!(name, server, camera, microphone, speaker, ice_servers, relay_only, accept);
+        take!(name, server, camera, microphone, speaker, sound_processing, ice_servers, relay_only, accept);
     }
 }
 

@@ -7,8 +7,8 @@
 // A test says what it needs by failing, and what it measured by printing.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-use ahoy::config::{MicrophoneChoice, SpeakerChoice};
-use ahoy::media::audio::{AudioPorts, AudioSession, list_devices};
+use ahoy::config::{MicrophoneChoice, SoundProcessing, SpeakerChoice};
+use ahoy::media::audio::{AudioPorts, AudioSession, SoundChoice, list_devices};
 use ahoy::media::event::{DeviceKind, MEDIA_EVENT_CAPACITY, MediaEvent};
 use ahoy::media::ports::{
     AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, EncodedAudio, ReceivedPacket, SendControl,
@@ -142,8 +142,12 @@ impl Looped {
             })
             .unwrap();
         let session = AudioSession::start(
-            MicrophoneChoice::Device(microphone.into()),
-            SpeakerChoice::Device(speaker.into()),
+            SoundChoice {
+                microphone: MicrophoneChoice::Device(microphone.into()),
+                speaker: SpeakerChoice::Device(speaker.into()),
+                // Bursts of a tone would be taken for noise.
+                processing: SoundProcessing::OFF,
+            },
             AudioPorts { out, packets, control },
             news,
         )
@@ -236,16 +240,18 @@ fn onsets(samples: &[f32]) -> Vec<usize> {
     found
 }
 
-/// Processor time of our own worker and of the whole process, milliseconds.
-fn cpu_ms() -> (f64, f64) {
-    let mut sums = (0.0, 0.0);
+/// Processor time of our worker, of the sound server's client, and of the whole process, milliseconds.
+fn cpu_ms() -> [f64; 3] {
+    let mut sums = [0.0; 3];
     for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         let Ok(stat) = std::fs::read_to_string(task.path().join("schedstat")) else { continue };
         let nanoseconds: f64 = stat.split_whitespace().next().unwrap().parse().unwrap();
         let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-        sums.1 += nanoseconds / 1e6;
-        if name.trim() == "audio" {
-            sums.0 += nanoseconds / 1e6;
+        sums[2] += nanoseconds / 1e6;
+        match name.trim() {
+            "audio" => sums[0] += nanoseconds / 1e6,
+            "audio-pulse" => sums[1] += nanoseconds / 1e6,
+            _ => {}
         }
     }
     sums
@@ -274,12 +280,17 @@ fn check_sound(folder: &Path, looped: &Looped) {
     let median = delays[delays.len() / 2];
     let concealed = after.concealed_samples - before.concealed_samples;
     eprintln!(
-        "microphone to speaker: median {median:.1} ms of {delays:.0?}; CPU {:.1} ms/s, {:.1} with the sound client; buffer {:.0} ms, \
-         speaker ring {:.0} ms; {concealed} samples made up, {} underruns, {} overruns",
-        (cpu_after.0 - cpu.0) / 5.0,
-        (cpu_after.1 - cpu.1) / 5.0,
+        "microphone to speaker: median {median:.1} ms of {delays:.0?}; CPU per second: worker {:.1} ms, client {:.1} ms, all of the process {:.1} ms; \
+         microphone's device {:.1} ms, its ring and frame {:.1} ms, buffer {:.0} ms, \
+         speaker ring {:.0} ms, its device {:.1} ms; {concealed} samples made up, {} underruns, {} overruns",
+        (cpu_after[0] - cpu[0]) / 5.0,
+        (cpu_after[1] - cpu[1]) / 5.0,
+        (cpu_after[2] - cpu[2]) / 5.0,
+        after.microphone_device_ms,
+        after.microphone_ring_ms,
         after.buffer_ms,
         after.speaker_ring_ms,
+        after.speaker_device_ms,
         after.speaker_underruns - before.speaker_underruns,
         after.microphone_overruns - before.microphone_overruns,
     );

@@ -5,7 +5,8 @@
 
 use super::{CameraChoice, MicrophoneChoice, SpeakerChoice};
 use crate::call::CallId;
-use crate::media::audio::{AudioPorts, AudioSession, AudioStats};
+use crate::config::SoundProcessing;
+use crate::media::audio::{AudioPorts, AudioSession, AudioStats, SoundChoice};
 use crate::media::device::Devices;
 use crate::media::event::MediaEvents;
 use crate::media::ports::{EncodedAudio, EncodedFrame, Feedback, ReceivedPacket, SendControl};
@@ -46,6 +47,8 @@ pub(super) enum DeskOrder {
     Mute(CallId, bool),
     /// Use another speaker.
     Speaker(CallId, SpeakerChoice),
+    /// Do this to the microphone's sound.
+    Processing(CallId, SoundProcessing),
     /// Report the figures of the call.
     Report(CallId),
     /// Close the media of a call.
@@ -64,6 +67,7 @@ pub(super) struct OpenOrder {
     pub(super) microphone: MicrophoneChoice,
     pub(super) microphone_muted: bool,
     pub(super) speaker: SpeakerChoice,
+    pub(super) processing: SoundProcessing,
     pub(super) record_video: Option<PathBuf>,
     pub(super) ports: MediaPorts,
     pub(super) local: Latest<Arc<Frame>>,
@@ -188,6 +192,11 @@ fn run(orders: &Receiver<DeskOrder>, events: &mpsc::Sender<DeskEvent>) {
                     media.audio.set_speaker(choice);
                 }
             }
+            DeskOrder::Processing(call, processing) => {
+                if let Some(media) = media.as_ref().filter(|media| media.call == call) {
+                    media.audio.set_processing(processing);
+                }
+            }
             DeskOrder::Report(call) => {
                 if let Some(media) = media.as_ref().filter(|media| media.call == call) {
                     report(events, DeskEvent::Figures(call, Box::new(media.figures())));
@@ -240,8 +249,13 @@ impl CallMedia {
         // The sound first: opening it takes longest, and the picture's stages are ready at once.
         let audio_ports =
             AudioPorts { out: ports.audio_out, packets: ports.audio_in, control: Arc::clone(&control) };
-        let audio = AudioSession::start(order.microphone, order.speaker, audio_ports, events.clone())
-            .map_err(|error| text(&error))?;
+        let sound = SoundChoice {
+            microphone: order.microphone,
+            speaker: order.speaker,
+            processing: order.processing,
+        };
+        let audio =
+            AudioSession::start(sound, audio_ports, events.clone()).map_err(|error| text(&error))?;
         audio.set_muted(order.microphone_muted);
         let encoder = VideoEncoder::start(&local, ports.video_out, Arc::clone(&control), Arc::clone(&sent))
             .map_err(|error| text(&error))?;

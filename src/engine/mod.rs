@@ -18,7 +18,9 @@ mod verification;
 mod wishes;
 
 pub use crate::call::Direction;
-pub use crate::config::{AcceptPolicy, CameraChoice, IceServer, MicrophoneChoice, Settings, SpeakerChoice};
+pub use crate::config::{
+    AcceptPolicy, CameraChoice, IceServer, MicrophoneChoice, Settings, SoundProcessing, SpeakerChoice,
+};
 pub use crate::media::device::{Device, Devices};
 pub use crate::media::video::rgba::RgbaImage;
 pub use core::start;

@@ -300,8 +300,12 @@ impl Engine {
         let old = Arc::clone(&self.board.snapshot.settings);
         let (camera, microphone, speaker) =
             (old.camera != new.camera, old.microphone != new.microphone, old.speaker != new.speaker);
+        let processing = old.sound_processing != new.sound_processing;
         self.change_settings(|settings| *settings = new);
         self.with_call(|call: &mut ActiveCall, context, _| {
+            if processing {
+                call.switch_processing(context);
+            }
             if camera {
                 call.reopen_camera(context);
             }

@@ -45,6 +45,13 @@ impl ActiveCall {
         }
     }
 
+    /// Does to the microphone's sound what the settings say now.
+    pub(in crate::engine) fn switch_processing(&mut self, context: &Context<'_>) {
+        if self.media_open {
+            self.order(DeskOrder::Processing(self.id(), context.settings.sound_processing), context);
+        }
+    }
+
     /// A device was opened (or replaced by another), or is gone.
     pub(in crate::engine) fn device_changed(
         &mut self,
@@ -90,6 +97,7 @@ impl ActiveCall {
             microphone: context.settings.microphone.clone(),
             microphone_muted: self.microphone_muted,
             speaker: context.settings.speaker.clone(),
+            processing: context.settings.sound_processing,
             record_video: context.options.record_video.clone(),
             ports,
             local: self.local.clone(),

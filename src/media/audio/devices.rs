@@ -1,78 +1,90 @@
-//! The sound devices of the system, through cpal: finding, opening, closing.
+//! The sound devices of the system: finding, opening, closing.
 //!
-//! Driven by the `audio-devices` thread and by whoever lists devices. Sound systems may hang in any call, so each runs
-//! on a thread of its own with a bounded wait, and is left behind if it takes longer.
+//! Driven by the `audio-devices` thread and by whoever lists devices. Where a sound server runs (PulseAudio, or PipeWire
+//! in its place) it is asked through [`pulse`](super::pulse), else the system's own library through
+//! [`native`](super::native). Neither can hang its caller.
 
+use super::native;
+#[cfg(target_os = "linux")]
+use super::pulse;
 use super::resample::Resampler;
 use super::ring::{CaptureReader, Health, PlaybackWriter};
-use super::streams::{build_input, build_output, candidates, ranges};
-use super::{AudioError, SAMPLE_RATE};
+#[cfg(target_os = "linux")]
+use super::{SAMPLE_RATE, ring};
+use super::AudioError;
 use crate::media::device::Device;
 use crate::media::event::DeviceKind;
-use cpal::traits::{DeviceTrait, HostTrait};
-use cpal::{ErrorKind, HostId, SampleFormat};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// Longest wait for the sound system to list or open a device.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// Longest wait for a device to close. PulseAudio never confirms the end of a stream whose device has gone.
-const CLOSE_PATIENCE: Duration = Duration::from_millis(300);
-/// Formats named in a list; more than this is a sound server that converts from anything.
-const FORMATS_SHOWN: usize = 16;
-
-/// The connection to the sound server, kept for the whole program: its client leaves a thread and a socket behind for
-/// every connection that is dropped.
-static SERVER: Mutex<Option<Arc<cpal::Host>>> = Mutex::new(None);
+/// A sound server that went away gets this long to come back before its devices are opened behind its back, which
+/// would keep it from them.
+#[cfg(target_os = "linux")]
+const SERVER_MAY_RETURN: Duration = Duration::from_secs(10);
+/// What the ids of a sound server's devices begin with.
+#[cfg(target_os = "linux")]
+const SERVER_PREFIX: &str = "pulseaudio:";
 
 /// The microphones and the speakers of this machine, the default first and the monitors of speakers last. Takes at
-/// most 5 s, and lists nothing then.
+/// most some seconds, and lists nothing then.
 pub fn list_devices() -> (Vec<Device>, Vec<Device>) {
-    let never = AtomicBool::new(false);
-    bounded("audio-list", &never, || {
-        let host = host();
-        (list(&host, DeviceKind::Microphone), list(&host, DeviceKind::Speaker))
-    })
-    .unwrap_or_default()
+    #[cfg(target_os = "linux")]
+    if let Ok(server) = pulse::Server::connect(&Arc::default(), Box::new(|| {})) {
+        return server.inventory().map(|inventory| listed(&inventory)).unwrap_or_default();
+    }
+    native::list()
+}
+
+/// A device's names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Stays the same from one start to the next.
+    pub(super) id: String,
+    /// For people.
+    pub(super) name: String,
+}
+
+impl Names {
+    /// Whether this is the device that somebody chose by id (with or without the sound system's name) or by name.
+    fn is(&self, chosen: &str) -> bool {
+        let bare = self.id.split_once(':').map_or("", |(_, bare)| bare);
+        chosen == self.id || chosen == bare || chosen == self.name
+    }
+}
+
+/// The device that was chosen: an id tells it apart from another one of the same name.
+pub(super) fn pick<'a>(devices: &'a [Names], chosen: &str) -> Option<&'a Names> {
+    devices.iter().find(|known| known.id == chosen).or_else(|| devices.iter().find(|known| known.is(chosen)))
 }
 
 /// What there is, by id.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Present {
-    /// Every device.
-    pub(super) all: Vec<Names>,
+    pub(super) microphones: Vec<Names>,
+    pub(super) speakers: Vec<Names>,
     /// The default microphone.
     pub(super) microphone: Option<String>,
     /// The default speaker.
     pub(super) speaker: Option<String>,
 }
 
-/// A device's names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Names {
-    pub(super) id: String,
-    pub(super) name: String,
-}
-
-impl Names {
-    /// Whether this is the device that somebody chose by id (with or without the sound system's name) or by name.
-    pub(super) fn is(&self, chosen: &str) -> bool {
-        let bare = self.id.split_once(':').map_or("", |(_, bare)| bare);
-        chosen == self.id || chosen == bare || chosen == self.name
+impl Present {
+    /// The devices of a kind.
+    pub(super) fn of(&self, kind: DeviceKind) -> &[Names] {
+        match kind {
+            DeviceKind::Speaker => &self.speakers,
+            DeviceKind::Microphone | DeviceKind::Camera => &self.microphones,
+        }
     }
-}
 
-/// What there is at this moment; `None` if the sound system does not answer.
-pub(super) fn present(stopping: &AtomicBool) -> Option<Present> {
-    bounded("audio-list", stopping, || {
-        let host = host();
-        let all = host.devices().ok()?.filter_map(|device| known(&device)).collect();
-        let speaker = default_speaker(&host).and_then(|device| known(&device)).map(|known| known.id);
-        let microphone = default_microphone(&host).and_then(|device| known(&device)).map(|known| known.id);
-        Some(Present { all, microphone, speaker })
-    })?
+    /// The default of a kind.
+    pub(super) fn default_of(&self, kind: DeviceKind) -> Option<&str> {
+        match kind {
+            DeviceKind::Speaker => self.speaker.as_deref(),
+            DeviceKind::Microphone | DeviceKind::Camera => self.microphone.as_deref(),
+        }
+    }
 }
 
 /// An open device.
@@ -87,300 +99,290 @@ pub(super) struct Opened<End> {
     pub(super) stream: OpenStream,
 }
 
+impl<End> Opened<End> {
+    pub(super) fn new(
+        end: End,
+        resampler: Resampler,
+        hertz: u32,
+        stream: AnyStream,
+        health: Arc<Health>,
+        names: Names,
+    ) -> Self {
+        Self { end, resampler, hertz, stream: OpenStream { _stream: stream, health, names } }
+    }
+}
+
 /// A running stream; closed when dropped.
 pub(super) struct OpenStream {
-    stream: Option<cpal::Stream>,
+    _stream: AnyStream,
     /// What its callback leaves behind.
     pub(super) health: Arc<Health>,
     /// The device's names.
     pub(super) names: Names,
 }
 
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        let Some(stream) = self.stream.take() else { return };
-        let never = AtomicBool::new(false);
-        if bounded_for("audio-close", &never, CLOSE_PATIENCE, move || drop(stream)).is_none() {
-            tracing::debug!(device = self.names.name, "did not confirm that it is closed");
-        }
+/// A stream of either sound system; only ever dropped.
+pub(super) enum AnyStream {
+    #[cfg(target_os = "linux")]
+    Server { _stream: pulse::Stream },
+    Native { _stream: native::Stream },
+}
+
+impl From<native::Stream> for AnyStream {
+    fn from(stream: native::Stream) -> Self {
+        Self::Native { _stream: stream }
     }
 }
 
-/// Opens the chosen microphone, or the default one.
-pub(super) fn open_microphone(
-    chosen: Option<String>,
-    stopping: &AtomicBool,
-) -> Result<Opened<CaptureReader>, AudioError> {
-    answered(bounded("audio-open", stopping, move || {
-        let device = find(&host(), DeviceKind::Microphone, chosen.as_deref())?;
-        let mut failure = None;
-        for (format, config) in candidates(&device, DeviceKind::Microphone) {
-            match build_input(&device, format, config) {
-                Ok((stream, end, health)) => {
-                    let resampler = Resampler::new(config.sample_rate, SAMPLE_RATE);
-                    return Ok(opened(&device, stream, health, end, resampler, config.sample_rate));
-                }
-                Err(error) => {
-                    tracing::debug!(%device, ?format, ?config, %error, "could not be opened like this");
-                    failure = Some(worse(failure, error));
-                }
+/// The sound system, as one session sees it.
+pub(super) struct System {
+    stopping: Arc<AtomicBool>,
+    #[cfg(target_os = "linux")]
+    changed: Arc<dyn Fn() + Send + Sync>,
+    #[cfg(target_os = "linux")]
+    server: Option<pulse::Server>,
+    /// When the server was last there.
+    #[cfg(target_os = "linux")]
+    server_seen: Option<Instant>,
+}
+
+impl System {
+    /// Nothing is opened yet. `changed` is called on another thread when it is worth looking what there is. Waits end
+    /// early when `stopping`.
+    pub(super) fn new(stopping: Arc<AtomicBool>, changed: Arc<dyn Fn() + Send + Sync>) -> Self {
+        #[cfg(target_os = "linux")]
+        return Self { stopping, changed, server: None, server_seen: None };
+        #[cfg(not(target_os = "linux"))]
+        {
+            drop(changed);
+            Self { stopping }
+        }
+    }
+
+    /// What there is at this moment; `None` if the sound system does not answer.
+    pub(super) fn present(&mut self) -> Option<Present> {
+        #[cfg(target_os = "linux")]
+        match self.server() {
+            Server::Here(server) => return server.inventory().ok().map(|inventory| present(&inventory)),
+            Server::Away => return Some(Present::default()),
+            Server::Never => {}
+        }
+        native::present(&self.stopping)
+    }
+
+    /// Opens the chosen microphone, or the default one.
+    pub(super) fn open_microphone(
+        &mut self,
+        chosen: Option<&str>,
+    ) -> Result<Opened<CaptureReader>, AudioError> {
+        #[cfg(target_os = "linux")]
+        match self.server() {
+            Server::Here(server) => {
+                let names = wanted(server, DeviceKind::Microphone, chosen)?;
+                let (writer, reader, health) = ring::capture(SAMPLE_RATE, 1);
+                let stream = server.record(bare(&names), writer, Arc::clone(&health));
+                return from_server(stream, reader, health, names);
+            }
+            Server::Away => return Err(server_away()),
+            Server::Never => {}
+        }
+        native::open_microphone(chosen.map(str::to_owned), &self.stopping)
+    }
+
+    /// Opens the chosen speaker, or the default one.
+    pub(super) fn open_speaker(
+        &mut self,
+        chosen: Option<&str>,
+    ) -> Result<Opened<PlaybackWriter>, AudioError> {
+        #[cfg(target_os = "linux")]
+        match self.server() {
+            Server::Here(server) => {
+                let names = wanted(server, DeviceKind::Speaker, chosen)?;
+                let (writer, reader, health) = ring::playback(SAMPLE_RATE, 1);
+                let stream = server.play(bare(&names), reader, Arc::clone(&health));
+                return from_server(stream, writer, health, names);
+            }
+            Server::Away => return Err(server_away()),
+            Server::Never => {}
+        }
+        native::open_speaker(chosen.map(str::to_owned), &self.stopping)
+    }
+
+    /// The sound server, if one runs: connects when there is no connection, or none any more.
+    #[cfg(target_os = "linux")]
+    fn server(&mut self) -> Server<'_> {
+        let now = Instant::now();
+        if self.server.as_ref().is_none_or(|server| !server.is_alive()) {
+            self.server = None;
+            let changed = Arc::clone(&self.changed);
+            match pulse::Server::connect(&self.stopping, Box::new(move || changed())) {
+                Ok(server) => self.server = Some(server),
+                Err(error) => tracing::debug!(%error, "no sound server"),
             }
         }
-        Err(refusal(&device, DeviceKind::Microphone, chosen.is_none(), failure))
-    }))
-}
-
-/// Opens the chosen speaker, or the default one.
-pub(super) fn open_speaker(
-    chosen: Option<String>,
-    stopping: &AtomicBool,
-) -> Result<Opened<PlaybackWriter>, AudioError> {
-    answered(bounded("audio-open", stopping, move || {
-        let shared = host();
-        let mut device = find(&shared, DeviceKind::Speaker, chosen.as_deref())?;
-        if is_sound_server(shared.id()) {
-            // PulseAudio synchronizes all playback streams of a connection and so refuses a second one to another
-            // device: each gets a connection of its own, which ends with it.
-            device = find(&cpal::default_host(), DeviceKind::Speaker, chosen.as_deref())?;
-        }
-        let mut failure = None;
-        for (format, config) in candidates(&device, DeviceKind::Speaker) {
-            match build_output(&device, format, config) {
-                Ok((stream, end, health)) => {
-                    let resampler = Resampler::new(SAMPLE_RATE, config.sample_rate);
-                    return Ok(opened(&device, stream, health, end, resampler, config.sample_rate));
-                }
-                Err(error) => {
-                    tracing::debug!(%device, ?format, ?config, %error, "could not be opened like this");
-                    failure = Some(worse(failure, error));
-                }
+        match &self.server {
+            Some(server) => {
+                self.server_seen = Some(now);
+                Server::Here(server)
             }
+            None if self.server_seen.is_some_and(|seen| now.duration_since(seen) < SERVER_MAY_RETURN) => {
+                Server::Away
+            }
+            None => Server::Never,
         }
-        Err(refusal(&device, DeviceKind::Speaker, chosen.is_none(), failure))
-    }))
-}
-
-/// The refusal of access is the one reason that must not be lost among the failures of other formats.
-fn worse(before: Option<cpal::Error>, error: cpal::Error) -> cpal::Error {
-    before.filter(|before| before.kind() == ErrorKind::PermissionDenied).unwrap_or(error)
-}
-
-fn answered<T>(result: Option<Result<T, AudioError>>) -> Result<T, AudioError> {
-    result.unwrap_or_else(|| {
-        // The next attempt begins with a new connection.
-        *SERVER.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        Err(AudioError::NoDevice("the system's sound service does not answer; restart it".into()))
-    })
-}
-
-fn opened<End>(
-    device: &cpal::Device,
-    stream: cpal::Stream,
-    health: Arc<Health>,
-    end: End,
-    resampler: Resampler,
-    hertz: u32,
-) -> Opened<End> {
-    let names = known(device).unwrap_or_else(|| Names { id: device.to_string(), name: device.to_string() });
-    Opened { end, resampler, hertz, stream: OpenStream { stream: Some(stream), health, names } }
-}
-
-fn refusal(
-    device: &cpal::Device,
-    kind: DeviceKind,
-    default: bool,
-    failure: Option<cpal::Error>,
-) -> AudioError {
-    let device = device.to_string();
-    match failure {
-        // ALSA names a default on machines without any sound card.
-        Some(error) if default && error.kind() == ErrorKind::DeviceNotAvailable => none_found(kind),
-        Some(error) if error.kind() == ErrorKind::PermissionDenied => AudioError::Refused(device),
-        Some(error) => AudioError::Device { device, reason: error.to_string() },
-        None => AudioError::Device { device, reason: "it offers no format".into() },
     }
-}
-
-/// The sound system: PulseAudio (or PipeWire in its place) if it answers, else the system's own.
-fn host() -> Arc<cpal::Host> {
-    let cached = SERVER.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some(host) = cached.filter(|host| host.devices().is_ok()) {
-        return host;
-    }
-    let host = Arc::new(cpal::default_host());
-    *SERVER.lock().unwrap_or_else(PoisonError::into_inner) =
-        is_sound_server(host.id()).then(|| Arc::clone(&host));
-    host
 }
 
 #[cfg(target_os = "linux")]
-fn is_sound_server(id: HostId) -> bool {
-    id != HostId::Alsa
+enum Server<'a> {
+    Here(&'a pulse::Server),
+    /// It was there a moment ago.
+    Away,
+    Never,
 }
 
-#[cfg(not(target_os = "linux"))]
-fn is_sound_server(_: HostId) -> bool {
-    false
+#[cfg(target_os = "linux")]
+fn server_away() -> AudioError {
+    AudioError::NoDevice("the sound service stopped; it is used again when it is back".into())
 }
 
-fn known(device: &cpal::Device) -> Option<Names> {
-    let id = device.id().ok()?.to_string();
-    let name = device.description().map_or_else(|_| id.clone(), |text| text.name().to_owned());
-    Some(Names { id, name })
+#[cfg(target_os = "linux")]
+fn from_server<End>(
+    stream: Result<pulse::Stream, pulse::PulseError>,
+    end: End,
+    health: Arc<Health>,
+    names: Names,
+) -> Result<Opened<End>, AudioError> {
+    let stream = stream.map_err(|error| match error {
+        pulse::PulseError::Refused(pulseaudio::protocol::PulseError::AccessDenied) => {
+            AudioError::Refused(names.name.clone())
+        }
+        error => AudioError::Device { device: names.name.clone(), reason: error.to_string() },
+    })?;
+    let resampler = Resampler::new(SAMPLE_RATE, SAMPLE_RATE);
+    Ok(Opened::new(end, resampler, SAMPLE_RATE, AnyStream::Server { _stream: stream }, health, names))
 }
 
-/// The default speaker.
-fn default_speaker(host: &cpal::Host) -> Option<cpal::Device> {
-    host.default_output_device().filter(|_| has_sound(host))
-}
-
-/// Whether there is anything behind the default. ALSA names one, and a dozen plugins, on a machine without any sound
-/// card, and complains on stderr whenever one of them is opened.
-fn has_sound(host: &cpal::Host) -> bool {
-    is_sound_server(host.id())
-        || host.devices().is_ok_and(|mut devices| devices.any(|device| is_real(&device)))
-}
-
-/// Whether sound can come from there or go there: ALSA's plugins convert, discard, or lead to servers that do not run.
-fn is_real(device: &cpal::Device) -> bool {
-    known(device).is_some_and(|Names { id, .. }| match id.strip_prefix("alsa:") {
-        Some(name) => name.contains("CARD=") || name == "pipewire",
-        None => true,
-    })
-}
-
-/// Whether somebody may want to choose it.
-fn is_listed(device: &cpal::Device) -> bool {
-    is_real(device) || known(device).is_some_and(|Names { id, .. }| id == "alsa:default")
-}
-
-/// The default microphone. A sound server without one offers what its speaker plays, which would send the other side's
-/// own voice back.
-fn default_microphone(host: &cpal::Host) -> Option<cpal::Device> {
-    let device = host.default_input_device().filter(|_| has_sound(host))?;
-    let speaker = default_speaker(host).and_then(|speaker| known(&speaker));
-    match (known(&device), speaker) {
-        (Some(input), Some(output)) if input.id == format!("{}.monitor", output.id) => None,
-        _ => Some(device),
-    }
-}
-
-fn find(host: &cpal::Host, kind: DeviceKind, chosen: Option<&str>) -> Result<cpal::Device, AudioError> {
-    let default = match kind {
-        DeviceKind::Speaker => default_speaker(host),
-        DeviceKind::Microphone | DeviceKind::Camera => default_microphone(host),
-    };
-    let Some(chosen) = chosen else { return default.ok_or_else(|| none_found(kind)) };
-    let devices = host.devices().map_err(|error| AudioError::NoDevice(error.to_string()))?;
-    devices
-        .filter(|device| known(device).is_some_and(|known| known.is(chosen)))
-        .find(|device| usable(device, kind))
-        .ok_or_else(|| {
+/// The names of the chosen device, or of the default one.
+#[cfg(target_os = "linux")]
+fn wanted(server: &pulse::Server, kind: DeviceKind, chosen: Option<&str>) -> Result<Names, AudioError> {
+    let inventory = server.inventory().map_err(|error| AudioError::NoDevice(error.to_string()))?;
+    let present = present(&inventory);
+    match chosen {
+        Some(chosen) => pick(present.of(kind), chosen).cloned().ok_or_else(|| {
             AudioError::NoDevice(format!(
                 "there is no {} \"{chosen}\"; connect or choose another",
                 word(kind)
             ))
-        })
+        }),
+        None => {
+            let id = present.default_of(kind).ok_or_else(|| none_found(kind))?;
+            present.of(kind).iter().find(|known| known.id == id).cloned().ok_or_else(|| none_found(kind))
+        }
+    }
 }
 
-fn none_found(kind: DeviceKind) -> AudioError {
+#[cfg(target_os = "linux")]
+fn bare(names: &Names) -> &str {
+    names.id.strip_prefix(SERVER_PREFIX).unwrap_or(&names.id)
+}
+
+#[cfg(target_os = "linux")]
+fn named(found: &pulse::Found) -> Names {
+    Names { id: format!("{SERVER_PREFIX}{}", found.name), name: found.description.clone() }
+}
+
+#[cfg(target_os = "linux")]
+fn present(inventory: &pulse::Inventory) -> Present {
+    let default = |name: &Option<String>, all: &[pulse::Found]| {
+        let found = all.iter().find(|found| Some(&found.name) == name.as_ref())?;
+        Some(named(found).id)
+    };
+    // A sound server without a microphone offers what its speaker plays, which would send the other side's own voice
+    // back.
+    let heard = inventory.sources.iter().find(|source| {
+        Some(&source.name) == inventory.default_source.as_ref()
+            && source.monitor_of.is_some()
+            && source.monitor_of == inventory.default_sink
+    });
+    let microphone = match heard {
+        Some(_) => None,
+        None => default(&inventory.default_source, &inventory.sources),
+    };
+    Present {
+        microphones: inventory.sources.iter().map(named).collect(),
+        speakers: inventory.sinks.iter().map(named).collect(),
+        microphone,
+        speaker: default(&inventory.default_sink, &inventory.sinks),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn listed(inventory: &pulse::Inventory) -> (Vec<Device>, Vec<Device>) {
+    let present = present(inventory);
+    let list = |all: &[pulse::Found], default: Option<&str>| {
+        let mut all: Vec<&pulse::Found> = all.iter().collect();
+        all.sort_by_key(|found| (Some(named(found).id.as_str()) != default, found.monitor_of.is_some()));
+        let device = |found: &pulse::Found| {
+            let Names { id, name } = named(found);
+            Device { default: Some(id.as_str()) == default, id, name, formats: vec![found.format.clone()] }
+        };
+        all.into_iter().map(device).collect()
+    };
+    (
+        list(&inventory.sources, present.microphone.as_deref()),
+        list(&inventory.sinks, present.speaker.as_deref()),
+    )
+}
+
+pub(super) fn none_found(kind: DeviceKind) -> AudioError {
     AudioError::NoDevice(format!("no {} was found; connect one and it is used", word(kind)))
 }
 
-fn word(kind: DeviceKind) -> &'static str {
+pub(super) fn word(kind: DeviceKind) -> &'static str {
     match kind {
         DeviceKind::Speaker => "speaker",
         DeviceKind::Microphone | DeviceKind::Camera => "microphone",
     }
 }
 
-fn usable(device: &cpal::Device, kind: DeviceKind) -> bool {
-    match kind {
-        DeviceKind::Speaker => device.supports_output(),
-        DeviceKind::Microphone | DeviceKind::Camera => device.supports_input(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn list(host: &cpal::Host, kind: DeviceKind) -> Vec<Device> {
-    let default = match kind {
-        DeviceKind::Speaker => default_speaker(host),
-        DeviceKind::Microphone | DeviceKind::Camera => default_microphone(host),
-    };
-    let default = default.and_then(|device| known(&device)).map(|known| known.id);
-    if !has_sound(host) {
-        return Vec::new();
-    }
-    let Ok(devices) = host.devices() else { return Vec::new() };
-    let mut list: Vec<Device> = devices
-        .filter(is_listed)
-        .filter(|device| usable(device, kind))
-        .filter_map(|device| known(&device).map(|known| (known, formats(&device, kind))))
-        .map(|(Names { id, name }, formats)| Device {
-            default: default.as_ref() == Some(&id),
-            id,
-            name,
-            formats,
-        })
-        .collect();
-    list.sort_by_key(|device| (!device.default, device.id.ends_with(".monitor")));
-    list
-}
-
-fn formats(device: &cpal::Device, kind: DeviceKind) -> Vec<String> {
-    let text =
-        |rate: String, channels: u16, format: SampleFormat| format!("{rate} Hz {channels} ch {format}");
-    let speaker = kind == DeviceKind::Speaker;
-    let default = if speaker { device.default_output_config() } else { device.default_input_config() };
-    let mut formats: Vec<String> = default
-        .map(|config| text(config.sample_rate().to_string(), config.channels(), config.sample_format()))
-        .into_iter()
-        .collect();
-    let ranges = ranges(device, speaker);
-    if ranges.len() <= FORMATS_SHOWN {
-        formats.extend(ranges.iter().map(|range| {
-            let (low, high) = (range.min_sample_rate(), range.max_sample_rate());
-            let rate = if low == high { low.to_string() } else { format!("{low}-{high}") };
-            text(rate, range.channels(), range.sample_format())
-        }));
-        formats.dedup();
-    }
-    formats
-}
-
-/// Runs `work` on a thread of its own and waits for it up to [`PATIENCE`], or until `stopping`.
-fn bounded<T: Send + 'static>(
-    name: &str,
-    stopping: &AtomicBool,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    bounded_for(name, stopping, PATIENCE, work)
-}
-
-fn bounded_for<T: Send + 'static>(
-    name: &str,
-    stopping: &AtomicBool,
-    patience: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (done, result) = sync_channel(1);
-    let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
-        // A result that nobody waits for any more is dropped here: a device that opens too late closes again.
-        drop(done.send(work()));
-    });
-    if let Err(error) = thread {
-        tracing::error!(%error, name, "the system gave no thread");
-        return None;
-    }
-    let deadline = Instant::now() + patience;
-    loop {
-        match result.recv_timeout(Duration::from_millis(20)) {
-            Ok(value) => return Some(value),
-            Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) => {
-                if Instant::now() >= deadline || stopping.load(Ordering::Acquire) {
-                    return None;
-                }
-            }
+    #[test]
+    fn an_id_tells_devices_of_one_name_apart() {
+        let names = |id: &str, name: &str| Names { id: id.into(), name: name.into() };
+        let all = [names("pulseaudio:a", "Headset"), names("pulseaudio:b", "Headset"), names("pulseaudio:c", "a")];
+        for (chosen, id) in [("pulseaudio:b", "pulseaudio:b"), ("b", "pulseaudio:b"), ("Headset", "pulseaudio:a")]
+        {
+            assert_eq!(pick(&all, chosen).map(|found| found.id.as_str()), Some(id), "{chosen}");
         }
+        assert_eq!(pick(&all, "gone"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_the_speaker_plays_is_no_microphone_unless_somebody_chose_it() {
+        let found = |name: &str, monitor_of: Option<&str>| pulse::Found {
+            name: name.into(),
+            description: name.to_uppercase(),
+            format: "44100 Hz 2 ch i16".into(),
+            monitor_of: monitor_of.map(str::to_owned),
+        };
+        let mut inventory = pulse::Inventory {
+            sources: vec![found("out.monitor", Some("out")), found("mic", None)],
+            sinks: vec![found("out", None)],
+            default_source: Some("out.monitor".into()),
+            default_sink: Some("out".into()),
+        };
+        let there = present(&inventory);
+        assert_eq!((there.microphone, there.microphones.len()), (None, 2));
+        inventory.default_source = Some("mic".into());
+        assert_eq!(present(&inventory).microphone.as_deref(), Some("pulseaudio:mic"));
+        let (microphones, speakers) = listed(&inventory);
+        assert!(microphones[0].default && microphones[0].id == "pulseaudio:mic");
+        assert!(!microphones[1].default && microphones[1].name == "OUT.MONITOR");
+        assert_eq!(speakers[0].formats, ["44100 Hz 2 ch i16"]);
     }
 }

@@ -4,7 +4,8 @@
 //! A lost device never ends a session: the default takes its place, or silence, until the chosen one is back.
 
 use super::AudioError;
-use super::devices::{self, Names, OpenStream, Opened, Present};
+use super::devices::{Names, OpenStream, Opened, Present, System, pick};
+use super::ring::Calls;
 use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
 use super::worker::{Change, Cushion, Input, Output, Timer};
@@ -17,8 +18,12 @@ use std::time::{Duration, Instant};
 
 /// How often the streams are looked after.
 const TICK: Duration = Duration::from_millis(100);
-/// How often the devices are listed: sound systems do not tell of changes.
+/// How often the devices are listed where nobody tells of changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// The same while something that was chosen does not run.
+const POLL_INTERVAL_IN_NEED: Duration = Duration::from_millis(500);
+/// Pause between two looks when the sound server tells of many changes at once.
+const POLL_PAUSE: Duration = Duration::from_millis(50);
 /// A stream that did not call for this long is dead.
 const QUIET_LIMIT: Duration = Duration::from_secs(2);
 /// A device that dies this soon is not tried again for [`REST`].
@@ -29,6 +34,8 @@ const REST: Duration = Duration::from_secs(15);
 pub(super) enum Wish {
     Microphone(MicrophoneChoice),
     Speaker(SpeakerChoice),
+    /// Devices came or went, or a stream was lost.
+    Look,
     Stop,
 }
 
@@ -60,15 +67,12 @@ impl Slot {
 
     /// The id of the device that ought to run, given what there is.
     fn wanted<'a>(&self, present: &'a Present) -> Option<&'a str> {
-        let default = match self.kind {
-            DeviceKind::Speaker => present.speaker.as_deref(),
-            DeviceKind::Microphone | DeviceKind::Camera => present.microphone.as_deref(),
-        };
+        let default = present.default_of(self.kind);
         match &self.chosen {
             Chosen::NoDevice => None,
             Chosen::Default => default,
             Chosen::Named(name) => {
-                present.all.iter().find(|known| known.is(name)).map(|known| known.id.as_str()).or(default)
+                pick(present.of(self.kind), name).map(|known| known.id.as_str()).or(default)
             }
         }
     }
@@ -94,6 +98,7 @@ impl Slot {
 
 /// The thread's state.
 pub(super) struct Keeper {
+    system: System,
     wishes: Receiver<Wish>,
     changes: SyncSender<Change>,
     events: MediaEvents,
@@ -107,12 +112,15 @@ impl Keeper {
     pub(super) fn new(
         microphone: MicrophoneChoice,
         speaker: SpeakerChoice,
-        wishes: Receiver<Wish>,
+        (looks, wishes): (SyncSender<Wish>, Receiver<Wish>),
         changes: SyncSender<Change>,
         events: MediaEvents,
         stopping: Arc<AtomicBool>,
     ) -> Self {
+        // A queue that is full wakes the keeper as well.
+        let changed = Arc::new(move || drop(looks.try_send(Wish::Look)));
         Self {
+            system: System::new(Arc::clone(&stopping), changed),
             wishes,
             changes,
             events,
@@ -129,18 +137,26 @@ impl Keeper {
             self.choose_speaker(speaker);
             self.choose_microphone(microphone);
         }
-        let mut next_poll = Instant::now() + POLL_INTERVAL;
+        let mut last_poll = Instant::now();
+        let mut look = false;
         while !self.stopping.load(Ordering::Acquire) {
-            match self.wishes.recv_timeout(TICK) {
+            match self.wishes.recv_timeout(if look { POLL_PAUSE } else { TICK }) {
                 Ok(Wish::Microphone(choice)) => self.choose_microphone(choice),
                 Ok(Wish::Speaker(choice)) => self.choose_speaker(choice),
+                Ok(Wish::Look) => look = true,
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Wish::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
             self.watch();
-            if Instant::now() >= next_poll {
+            let interval = match (look, self.is_in_need()) {
+                (true, _) => POLL_PAUSE,
+                (false, true) => POLL_INTERVAL_IN_NEED,
+                (false, false) => POLL_INTERVAL,
+            };
+            if last_poll.elapsed() >= interval {
+                look = false;
                 self.poll();
-                next_poll = Instant::now() + POLL_INTERVAL;
+                last_poll = Instant::now();
             }
         }
     }
@@ -261,14 +277,16 @@ impl Keeper {
         let (change, stream) = match kind {
             DeviceKind::Speaker => {
                 let Opened { end: ring, resampler, hertz, stream } =
-                    devices::open_speaker(named, &self.stopping)?;
+                    self.system.open_speaker(named.as_deref())?;
                 let cushion = Cushion::new(Instant::now());
-                (Change::Output(Output::Device { ring, resampler, hertz, cushion }), stream)
+                let calls = Calls::default();
+                (Change::Output(Output::Device { ring, resampler, hertz, calls, cushion }), stream)
             }
             DeviceKind::Microphone | DeviceKind::Camera => {
-                let Opened { end: ring, resampler, stream, .. } =
-                    devices::open_microphone(named, &self.stopping)?;
-                (Change::Input(Input::Device { ring, resampler, waiting: Vec::new() }), stream)
+                let Opened { end: ring, resampler, hertz, stream } =
+                    self.system.open_microphone(named.as_deref())?;
+                let calls = Calls::default();
+                (Change::Input(Input::Device { ring, resampler, hertz, calls, waiting: Vec::new() }), stream)
             }
         };
         tracing::info!(?kind, device = stream.names.name, id = stream.names.id, "opened");
@@ -277,6 +295,12 @@ impl Keeper {
         slot.opened = Instant::now();
         slot.stream = Some(stream);
         Ok(())
+    }
+
+    /// Whether something that was chosen does not run.
+    fn is_in_need(&self) -> bool {
+        let missing = |slot: &Slot| slot.chosen != Chosen::NoDevice && slot.stream.is_none();
+        missing(&self.microphone) || missing(&self.speaker)
     }
 
     /// Looks whether the streams are alive.
@@ -292,10 +316,13 @@ impl Keeper {
     }
 
     fn lose(&mut self, kind: DeviceKind, reason: &str) {
+        let present = self.system.present().unwrap_or_default();
         let slot = self.slot(kind);
-        let short = slot.opened.elapsed() < SHORT_LIFE;
-        slot.rest = short.then(|| Instant::now() + REST);
         let Some(stream) = slot.stream.take() else { return };
+        // One that was pulled out is welcome back at once; one that is there and does not work is not.
+        let there = present.of(kind).iter().any(|known| known.id == stream.names.id);
+        let short = there && slot.opened.elapsed() < SHORT_LIFE;
+        slot.rest = short.then(|| Instant::now() + REST);
         tracing::warn!(?kind, device = stream.names.name, reason, "lost");
         let names = stream.names.clone();
         self.silence(kind);
@@ -309,7 +336,7 @@ impl Keeper {
         if kinds.iter().all(|kind| self.slot(*kind).chosen == Chosen::NoDevice) {
             return;
         }
-        let Some(present) = devices::present(&self.stopping) else { return };
+        let Some(present) = self.system.present() else { return };
         for kind in kinds {
             let slot = self.slot(kind);
             if slot.resting() {
@@ -321,7 +348,7 @@ impl Keeper {
             if running == wanted {
                 continue;
             }
-            let gone = running.is_some_and(|id| present.all.iter().all(|known| known.id != id));
+            let gone = running.is_some_and(|id| present.of(kind).iter().all(|known| known.id != id));
             if gone {
                 self.lose(kind, "it was disconnected");
             } else if let Some(id) = wanted {

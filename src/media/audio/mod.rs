@@ -5,8 +5,9 @@
 //! closes the devices, which may block for seconds. Device callbacks only move samples through rings.
 //!
 //! ```text
-//! microphone callback ─▶ ring ─▶ resample ─▶ Opus ─▶ AudioPorts::out
-//! AudioPorts::packets ─▶ playout (sans-IO) ─▶ resample ─▶ ring ─▶ speaker callback
+//! microphone callback ─▶ ring ─▶ resample ─▶ processing ─▶ Opus ─▶ AudioPorts::out
+//!                                                ▲ reference
+//! AudioPorts::packets ─▶ playout (sans-IO) ──────┴─▶ resample ─▶ ring ─▶ speaker callback
 //! ```
 //!
 //! Sound inside is 48 kHz mono `f32`, full scale ±1. Nothing here knows of networks or windows.
@@ -14,7 +15,11 @@
 mod codec;
 mod devices;
 mod keeper;
+mod native;
 mod playout;
+pub mod processing;
+#[cfg(target_os = "linux")]
+mod pulse;
 mod resample;
 mod ring;
 mod session;
@@ -25,7 +30,7 @@ mod wav;
 mod worker;
 
 pub use devices::list_devices;
-pub use session::{AudioPorts, AudioSession};
+pub use session::{AudioPorts, AudioSession, SoundChoice};
 pub use stats::AudioStats;
 
 use std::path::PathBuf;

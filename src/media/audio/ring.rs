@@ -16,7 +16,12 @@ const RING_SECONDS: usize = 1;
 pub(crate) struct Health {
     since: Instant,
     called_ms: AtomicU64,
+    /// Microseconds at the last call, and frames moved up to and with it, both modulo 2^32: together, so that no reader
+    /// sees the one without the other.
+    clock: AtomicU64,
     largest: AtomicU32,
+    /// How late the device is, where the sound system tells, microseconds.
+    device_us: AtomicU32,
     /// Frames dropped (capture) or missing (playback).
     glitched: AtomicU64,
     failed: AtomicBool,
@@ -27,20 +32,37 @@ impl Health {
         Arc::new(Self {
             since: Instant::now(),
             called_ms: AtomicU64::new(0),
+            clock: AtomicU64::new(0),
             largest: AtomicU32::new(0),
+            device_us: AtomicU32::new(0),
             glitched: AtomicU64::new(0),
             failed: AtomicBool::new(false),
         })
     }
 
     fn called(&self, frames: usize) {
-        self.called_ms.store(self.since.elapsed().as_millis() as u64, Ordering::Relaxed);
+        let elapsed = self.since.elapsed();
+        self.called_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
+        // Only the callback writes it.
+        let moved = (self.clock.load(Ordering::Relaxed) as u32).wrapping_add(frames as u32);
+        self.clock
+            .store(u64::from(elapsed.as_micros() as u32) << 32 | u64::from(moved), Ordering::Relaxed);
         self.largest.fetch_max(frames as u32, Ordering::Relaxed);
     }
 
     /// How long the callback has not been called.
     pub(crate) fn quiet(&self) -> Duration {
         self.since.elapsed().saturating_sub(Duration::from_millis(self.called_ms.load(Ordering::Relaxed)))
+    }
+
+    /// The sound system's account of how long sound stays in the device and in its own buffers.
+    pub(crate) fn set_device_latency(&self, latency: Duration) {
+        self.device_us.store(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// The same; zero where nothing is known.
+    pub(crate) fn device_latency(&self) -> Duration {
+        Duration::from_micros(u64::from(self.device_us.load(Ordering::Relaxed)))
     }
 
     /// Largest callback so far, frames.
@@ -61,6 +83,27 @@ impl Health {
     /// Whether it has.
     pub(crate) fn failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+}
+
+/// Follows the calls of a device: when it called last, and how many frames it had moved by then.
+#[derive(Default)]
+pub(crate) struct Calls {
+    last: u64,
+    micros: u64,
+    frames: u64,
+}
+
+impl Calls {
+    /// The newest call, if there was one since the last time.
+    pub(crate) fn follow(&mut self, health: &Health) -> Option<(Duration, u64)> {
+        let now = health.clock.load(Ordering::Relaxed);
+        let before = std::mem::replace(&mut self.last, now);
+        let [time, time_before] = [now, before].map(|packed| (packed >> 32) as u32);
+        let [frames, frames_before] = [now, before].map(|packed| packed as u32);
+        self.micros += u64::from(time.wrapping_sub(time_before));
+        self.frames += u64::from(frames.wrapping_sub(frames_before));
+        (frames != frames_before).then(|| (Duration::from_micros(self.micros), self.frames))
     }
 }
 
@@ -148,9 +191,14 @@ impl CaptureReader {
         }
     }
 
-    /// Frames dropped so far.
-    pub(crate) fn glitched(&self) -> u64 {
-        self.health.glitched()
+    /// What the callback leaves behind.
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Frames that wait.
+    pub(crate) fn fill(&self) -> usize {
+        self.ring.slots()
     }
 }
 
@@ -168,14 +216,9 @@ impl PlaybackWriter {
         }
     }
 
-    /// Largest callback so far, frames.
-    pub(crate) fn largest(&self) -> usize {
-        self.health.largest()
-    }
-
-    /// Frames missing so far.
-    pub(crate) fn glitched(&self) -> u64 {
-        self.health.glitched()
+    /// What the callback leaves behind.
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
     }
 }
 
@@ -239,6 +282,22 @@ mod tests {
         assert_eq!(writer.fill(), 4);
         to_device.pop(&mut out);
         assert_eq!((out[3], out[4], health.glitched()), (0.3, 0.0, 6));
+    }
+
+    #[test]
+    fn calls_are_followed_past_the_end_of_their_counters() {
+        let (mut from_device, mut reader, health) = capture(48_000, 1);
+        let mut calls = Calls::default();
+        assert_eq!(calls.follow(&health), None);
+        let near_the_end = u64::from(u32::MAX - 10) << 32 | u64::from(u32::MAX - 100);
+        health.clock.store(near_the_end, Ordering::Relaxed);
+        calls.follow(&health).unwrap();
+        from_device.push(&[0.0f32; 480]);
+        let (at, frames) = calls.follow(&health).unwrap();
+        assert_eq!(frames, u64::from(u32::MAX) + 380);
+        assert!(at > Duration::from_micros(u64::from(u32::MAX - 10)), "{at:?}");
+        assert_eq!(calls.follow(&health), None);
+        reader.pop_all(&mut Vec::new());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::AudioError;
 use super::keeper::{self, Wish};
 use super::stats::AudioStats;
-use super::worker::{Shared, Worker};
-use crate::config::{MicrophoneChoice, SpeakerChoice};
+use super::worker::{Shared, Switches, Worker};
+use crate::config::{MicrophoneChoice, SoundProcessing, SpeakerChoice};
 use crate::media::event::MediaEvents;
 use crate::media::ports::{EncodedAudio, ReceivedPacket, SendControl};
 use crate::media::video::latest::Latest;
@@ -32,6 +32,17 @@ pub struct AudioPorts {
     pub control: Arc<SendControl>,
 }
 
+/// What the user chose for the sound of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SoundChoice {
+    /// Where it comes from.
+    pub microphone: MicrophoneChoice,
+    /// Where it goes.
+    pub speaker: SpeakerChoice,
+    /// What is done to it in between, if it comes from a device.
+    pub processing: SoundProcessing,
+}
+
 /// The sound of one call. Dropping it is stopping it.
 pub struct AudioSession {
     shared: Shared,
@@ -46,14 +57,15 @@ impl AudioSession {
     /// # Errors
     /// The codec or a thread could not be started.
     pub fn start(
-        microphone: MicrophoneChoice,
-        speaker: SpeakerChoice,
+        choice: SoundChoice,
         ports: AudioPorts,
         events: MediaEvents,
     ) -> Result<Self, AudioError> {
+        let SoundChoice { microphone, speaker, processing } = choice;
         let shared = Shared {
             stopping: Arc::new(AtomicBool::new(false)),
             muted: Arc::new(AtomicBool::new(false)),
+            switches: Arc::new(Switches::new(processing)),
             stats: Latest::new(),
         };
         let (wishes, wished) = sync_channel(WISHES);
@@ -61,7 +73,14 @@ impl AudioSession {
         let worker = Worker::new(ports, changed, events.clone(), shared.clone(), Instant::now())?;
         let mut session = Self { shared: shared.clone(), wishes, threads: Vec::with_capacity(2) };
         session.threads.push(std::thread::Builder::new().name("audio".into()).spawn(move || worker.run())?);
-        let keeper = keeper::Keeper::new(microphone, speaker, wished, changes, events, shared.stopping);
+        let keeper = keeper::Keeper::new(
+            microphone,
+            speaker,
+            (session.wishes.clone(), wished),
+            changes,
+            events,
+            shared.stopping,
+        );
         session
             .threads
             .push(std::thread::Builder::new().name("audio-devices".into()).spawn(move || keeper.run())?);
@@ -71,6 +90,11 @@ impl AudioSession {
     /// Sends silence (true) or sound, from the next 10 ms on.
     pub fn set_muted(&self, muted: bool) {
         self.shared.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// Does this to the microphone's sound, from the next 10 ms on.
+    pub fn set_processing(&self, processing: SoundProcessing) {
+        self.shared.switches.set(processing);
     }
 
     /// Uses another microphone from now on. Never blocks.

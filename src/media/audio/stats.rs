@@ -1,6 +1,7 @@
 //! The figures of a session, and how loud sound is.
 
 use super::SAMPLE_RATE;
+use super::processing::ProcessingFigures;
 
 /// Figures since the session began, except the two levels. Renewed every 100 ms.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,6 +18,9 @@ pub struct AudioStats {
     pub sent_energy: f64,
     /// Samples that the microphone gave.
     pub sent_samples: u64,
+    /// Root mean square of what the microphone gave in the last 100 ms, after the processing and before it was muted:
+    /// tells that somebody speaks while muted.
+    pub microphone_level: f64,
     /// Packets accepted by the playout.
     pub received_packets: u64,
     /// Root mean square of what was played in the last 100 ms, 0 to 1 of full scale.
@@ -41,10 +45,18 @@ pub struct AudioStats {
     pub shortened_samples: u64,
     /// Samples put in to fall back.
     pub lengthened_samples: u64,
+    /// What waits in the microphone's device and in the sound system behind it, milliseconds; 0 where it is not told.
+    pub microphone_device_ms: f64,
+    /// What waits in the ring from the microphone and for the rest of its frame of 20 ms, milliseconds.
+    pub microphone_ring_ms: f64,
+    /// What waits in the sound system before the speaker and in its device, milliseconds; 0 where it is not told.
+    pub speaker_device_ms: f64,
     /// What waits in the playout buffer, milliseconds.
     pub buffer_ms: f64,
     /// What waits in the ring to the speaker, milliseconds.
     pub speaker_ring_ms: f64,
+    /// What the echo canceller knows of the room.
+    pub processing: ProcessingFigures,
     /// Frames that the microphone gave and nobody took in time.
     pub microphone_overruns: u64,
     /// Frames that the speaker wanted and nobody had.

@@ -5,13 +5,15 @@
 
 use super::codec::{Encoded, Encoder, OpusDecoder};
 use super::playout::Playout;
+use super::processing::{Drift, Processing};
 use super::resample::Resampler;
-use super::ring::{CaptureReader, PlaybackWriter};
+use super::ring::{Calls, CaptureReader, Health, PlaybackWriter};
 use super::session::AudioPorts;
 use super::stats::{AudioStats, Loudness, samples_ms};
 use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
 use super::{AudioError, BLOCK, FRAME, SAMPLE_RATE};
+use crate::config::SoundProcessing;
 use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
 use crate::media::ports::EncodedAudio;
 use crate::media::video::latest::Latest;
@@ -43,14 +45,14 @@ pub(crate) enum Input {
     Tone(Tone, Timer),
     File(Box<WavSource>, Timer),
     Echo(Box<Echo>),
-    Device { ring: CaptureReader, resampler: Resampler, waiting: Vec<f32> },
+    Device { ring: CaptureReader, resampler: Resampler, hertz: u32, calls: Calls, waiting: Vec<f32> },
 }
 
 /// Where sound goes.
 pub(crate) enum Output {
     Off(Timer),
     File(WavSink, Timer),
-    Device { ring: PlaybackWriter, resampler: Resampler, hertz: u32, cushion: Cushion },
+    Device { ring: PlaybackWriter, resampler: Resampler, hertz: u32, calls: Calls, cushion: Cushion },
 }
 
 /// What the keeper of the devices tells the worker.
@@ -114,7 +116,41 @@ impl Cushion {
 pub(crate) struct Shared {
     pub(crate) stopping: Arc<AtomicBool>,
     pub(crate) muted: Arc<AtomicBool>,
+    pub(crate) switches: Arc<Switches>,
     pub(crate) stats: Latest<AudioStats>,
+}
+
+/// What is wished to be done to the microphone's sound; written by the session, read by the worker.
+pub(crate) struct Switches {
+    echo_cancellation: AtomicBool,
+    noise_suppression: AtomicBool,
+    automatic_gain: AtomicBool,
+}
+
+impl Switches {
+    pub(crate) fn new(wanted: SoundProcessing) -> Self {
+        let SoundProcessing { echo_cancellation, noise_suppression, automatic_gain } = wanted;
+        Self {
+            echo_cancellation: echo_cancellation.into(),
+            noise_suppression: noise_suppression.into(),
+            automatic_gain: automatic_gain.into(),
+        }
+    }
+
+    /// A reader in between sees some switches turned and some not, and the rest 10 ms later.
+    pub(crate) fn set(&self, wanted: SoundProcessing) {
+        self.echo_cancellation.store(wanted.echo_cancellation, Ordering::Relaxed);
+        self.noise_suppression.store(wanted.noise_suppression, Ordering::Relaxed);
+        self.automatic_gain.store(wanted.automatic_gain, Ordering::Relaxed);
+    }
+
+    fn wanted(&self) -> SoundProcessing {
+        SoundProcessing {
+            echo_cancellation: self.echo_cancellation.load(Ordering::Relaxed),
+            noise_suppression: self.noise_suppression.load(Ordering::Relaxed),
+            automatic_gain: self.automatic_gain.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// The thread's state.
@@ -126,6 +162,8 @@ pub(crate) struct Worker {
     input: Input,
     output: Output,
     sender: Sender,
+    processing: Processing,
+    drift: Drift,
     playout: Playout<OpusDecoder>,
     played: Loudness,
     stats: AudioStats,
@@ -143,6 +181,8 @@ struct Sender {
     expected: Option<Instant>,
     timestamp: u32,
     gain: f32,
+    /// Before it was muted.
+    heard: Loudness,
     loudness: Loudness,
 }
 
@@ -162,8 +202,10 @@ impl Worker {
             expected: None,
             timestamp: rand::random(),
             gain: if shared.muted.load(Ordering::Relaxed) { 0.0 } else { 1.0 },
+            heard: Loudness::default(),
             loudness: Loudness::default(),
         };
+        let processing = Processing::new(shared.switches.wanted());
         Ok(Self {
             ports,
             changes,
@@ -172,6 +214,8 @@ impl Worker {
             input: Input::Off,
             output: Output::Off(Timer::new(now)),
             sender,
+            processing,
+            drift: Drift::default(),
             playout: Playout::new(OpusDecoder::new()?),
             played: Loudness::default(),
             stats: AudioStats::default(),
@@ -205,8 +249,10 @@ impl Worker {
                 self.playout.insert(&packet);
             }
             self.follow_changes();
-            self.capture(now);
+            self.processing.switch(self.shared.switches.wanted());
+            // What is played comes first: its echo must not reach the canceller before it.
             self.play(now);
+            self.capture(now);
             if now >= next_stats {
                 next_stats = now + STATS_INTERVAL;
                 self.publish();
@@ -222,6 +268,9 @@ impl Worker {
                 Change::Input(input) => self.input = input,
                 Change::Output(output) => self.replace_output(output),
             }
+            // Another microphone or another speaker is another room.
+            self.processing.restart();
+            self.drift = Drift::default();
         }
     }
 
@@ -253,15 +302,20 @@ impl Worker {
                     self.sender.send(&mut block, captured, &self.ports, &self.shared, &mut self.stats);
                 }
             }
-            Input::Device { ring, resampler, waiting } => {
+            Input::Device { ring, resampler, waiting, hertz, calls } => {
+                if let Some((at, frames)) = calls.follow(ring.health()) {
+                    self.drift.note_microphone(at, frames, *hertz);
+                    self.processing.set_drift_ppm(self.drift.ppm());
+                }
                 self.converted.clear();
                 ring.pop_all(&mut self.converted);
                 resampler.process(&self.converted, waiting);
-                self.stats.microphone_overruns = ring.glitched();
+                self.stats.microphone_overruns = ring.health().glitched();
                 let mut taken = 0;
                 while waiting.len() - taken >= BLOCK {
                     block.copy_from_slice(&waiting[taken..taken + BLOCK]);
                     let age = Duration::from_secs_f64(samples_ms(waiting.len() - taken) / 1e3);
+                    self.processing.capture(&mut block);
                     self.sender.send(&mut block, now - age, &self.ports, &self.shared, &mut self.stats);
                     taken += BLOCK;
                 }
@@ -276,13 +330,18 @@ impl Worker {
 
     /// Plays what is due.
     fn play(&mut self, now: Instant) {
+        if let Output::Device { ring, hertz, calls, .. } = &mut self.output
+            && let Some((at, frames)) = calls.follow(ring.health())
+        {
+            self.drift.note_speaker(at, frames, *hertz);
+        }
         loop {
             let due = match &mut self.output {
                 Output::Off(timer) | Output::File(_, timer) => timer.due(now).is_some(),
                 Output::Device { ring, hertz, cushion, .. } => {
                     let scale = |samples: usize| samples * *hertz as usize / SAMPLE_RATE as usize;
                     let wanted =
-                        ring.largest().max(scale(BLOCK)) + scale(cushion.adapt(ring.glitched(), now));
+                        ring.health().largest().max(scale(BLOCK)) + scale(cushion.adapt(ring.health().glitched(), now));
                     ring.fill() < wanted
                 }
             };
@@ -292,6 +351,11 @@ impl Worker {
             let mut block = [0.0; BLOCK];
             self.playout.pull(now, &mut block);
             self.played.add(&block);
+            if matches!(self.input, Input::Device { .. }) {
+                // The very signal that the speaker gets; without a speaker nothing can be heard of it.
+                let heard = if matches!(self.output, Output::Device { .. }) { &block } else { &[0.0; BLOCK] };
+                self.processing.render(heard);
+            }
             if let Input::Echo(echo) = &mut self.input {
                 let mut echoed = echo.exchange(&block);
                 self.sender.send(&mut echoed, now, &self.ports, &self.shared, &mut self.stats);
@@ -326,6 +390,8 @@ impl Worker {
         (self.stats.sent_energy, self.stats.sent_samples) = self.sender.loudness.totals();
         (self.stats.received_energy, self.stats.received_samples) = self.played.totals();
         self.stats.sent_level = self.sender.loudness.take_level();
+        self.stats.microphone_level = self.sender.heard.take_level();
+        self.stats.processing = self.processing.figures();
         self.stats.received_level = self.played.take_level();
         self.stats.received_packets = playout.packets;
         self.stats.late_packets = playout.late;
@@ -337,10 +403,19 @@ impl Worker {
         self.stats.shortened_samples = playout.shortened;
         self.stats.lengthened_samples = playout.lengthened;
         self.stats.buffer_ms = self.playout.buffered_ms();
-        self.stats.speaker_ring_ms = 0.0;
+        let ring_ms = |frames: usize, hertz: u32| frames as f64 * 1e3 / f64::from(hertz);
+        let device_ms = |health: &Health| health.device_latency().as_secs_f64() * 1e3;
+        (self.stats.speaker_ring_ms, self.stats.speaker_device_ms) = (0.0, 0.0);
+        (self.stats.microphone_ring_ms, self.stats.microphone_device_ms) = (0.0, 0.0);
+        if let Input::Device { ring, hertz, waiting, .. } = &self.input {
+            self.stats.microphone_ring_ms =
+                ring_ms(ring.fill(), *hertz) + samples_ms(waiting.len() + self.sender.filled);
+            self.stats.microphone_device_ms = device_ms(ring.health());
+        }
         if let Output::Device { ring, hertz, .. } = &self.output {
-            self.stats.speaker_ring_ms = ring.fill() as f64 * 1e3 / f64::from(*hertz);
-            self.stats.speaker_underruns = ring.glitched();
+            self.stats.speaker_ring_ms = ring_ms(ring.fill(), *hertz);
+            self.stats.speaker_device_ms = device_ms(ring.health());
+            self.stats.speaker_underruns = ring.health().glitched();
         }
         self.shared.stats.publish(self.stats);
     }
@@ -356,6 +431,7 @@ impl Sender {
         shared: &Shared,
         stats: &mut AudioStats,
     ) {
+        self.heard.add(block);
         self.apply_mute(block, shared.muted.load(Ordering::Relaxed));
         self.loudness.add(block);
         if !ports.control.sending() {

@@ -12,6 +12,10 @@ struct End {
     control: Arc<SendControl>,
 }
 
+fn choice(microphone: MicrophoneChoice, speaker: SpeakerChoice) -> SoundChoice {
+    SoundChoice { microphone, speaker, ..SoundChoice::default() }
+}
+
 /// A session whose packets go to itself, as a perfect network would bring them.
 fn looped(microphone: MicrophoneChoice, speaker: SpeakerChoice) -> (End, JoinHandle<u64>) {
     let (out, mut sent) = mpsc::channel::<EncodedAudio>(AUDIO_SEND_CAPACITY);
@@ -19,7 +23,7 @@ fn looped(microphone: MicrophoneChoice, speaker: SpeakerChoice) -> (End, JoinHan
     let (news, events) = mpsc::channel(MEDIA_EVENT_CAPACITY);
     let control = Arc::new(SendControl::new(0));
     let ports = AudioPorts { out, packets, control: Arc::clone(&control) };
-    let session = AudioSession::start(microphone, speaker, ports, news).unwrap();
+    let session = AudioSession::start(choice(microphone, speaker), ports, news).unwrap();
     let wire = std::thread::Builder::new()
         .name("wire".into())
         .spawn(move || {
@@ -157,7 +161,7 @@ fn the_echo_sends_back_what_came_about_a_second_later() {
     let threads = [wire(sent_a, to_b), wire(sent_b, to_a)];
     let start = |out, packets, microphone, speaker| {
         let ports = AudioPorts { out, packets, control: Arc::clone(&control) };
-        AudioSession::start(microphone, speaker, ports, news.clone()).unwrap()
+        AudioSession::start(choice(microphone, speaker), ports, news.clone()).unwrap()
     };
     let caller = start(out_a, packets_a, MicrophoneChoice::Tone, SpeakerChoice::File(path.clone()));
     let echo = start(out_b, packets_b, MicrophoneChoice::Echo, SpeakerChoice::None);

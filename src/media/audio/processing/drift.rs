@@ -1,0 +1,128 @@
+//! How much faster one device's clock runs than another's.
+//!
+//! Driven by the `audio` thread, which notes when each device called and how many samples it had moved by then. Sans-IO:
+//! the time is part of what is noted. Each device's rate is the slope of a line through its notes (linear regression);
+//! the older a note, the less it weighs, so that a rate that changes with the temperature is followed.
+
+use std::time::Duration;
+
+/// Notes older than this weigh less than a third.
+const MEMORY_SECONDS: f64 = 60.0;
+/// A slope is trusted from here on: with calls that come 2 ms early or late it is then right within 25 ppm.
+const TRUSTED_SECONDS: f64 = 10.0;
+/// Crystals are off by 100 ppm at most, and two may differ in opposite ways. What is more is no drift but a fault in the
+/// counting.
+const MOST_PPM: f64 = 500.0;
+/// A device that did not call for this long paused: its line begins anew.
+const PAUSE_SECONDS: f64 = 0.5;
+
+/// A line through one device's notes, with weights that fade.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    /// First note: seconds and samples. The sums are relative to it.
+    origin: Option<(f64, u64)>,
+    /// Last note, seconds.
+    last: f64,
+    weight: f64,
+    /// Weighted means, spread of the time, and joint spread.
+    mean_time: f64,
+    mean_error: f64,
+    spread: f64,
+    joint: f64,
+}
+
+impl Line {
+    /// Takes a note. `nominal`: samples per second by the device's own account.
+    fn note(&mut self, at: f64, samples: u64, nominal: f64) {
+        if self.origin.is_none() || at - self.last > PAUSE_SECONDS || at < self.last {
+            *self = Self { origin: Some((at, samples)), last: at, ..Self::default() };
+        }
+        let Some((since, from)) = self.origin else { return };
+        let fade = (-(at - self.last) / MEMORY_SECONDS).exp();
+        self.last = at;
+        let time = at - since;
+        // What was moved beyond what the nominal rate explains, seconds: small, so that nothing is lost to rounding.
+        let error = samples.wrapping_sub(from) as f64 / nominal - time;
+        self.weight = self.weight * fade + 1.0;
+        let (ahead, above) = (time - self.mean_time, error - self.mean_error);
+        self.mean_time += ahead / self.weight;
+        self.mean_error += above / self.weight;
+        self.spread = self.spread * fade + ahead * (time - self.mean_time);
+        self.joint = self.joint * fade + ahead * (error - self.mean_error);
+    }
+
+    /// By how much the device runs faster than its nominal rate, as a share, once that is known.
+    fn slope(&self) -> Option<f64> {
+        let (since, _) = self.origin?;
+        (self.last - since >= TRUSTED_SECONDS && self.spread > 0.0).then(|| self.joint / self.spread)
+    }
+}
+
+/// The clocks of the speaker and the microphone of a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Drift {
+    speaker: Line,
+    microphone: Line,
+}
+
+impl Drift {
+    /// The speaker had taken so many samples when it called at that time.
+    pub fn note_speaker(&mut self, at: Duration, samples: u64, hertz: u32) {
+        self.speaker.note(at.as_secs_f64(), samples, f64::from(hertz));
+    }
+
+    /// The microphone had given so many samples when it called at that time.
+    pub fn note_microphone(&mut self, at: Duration, samples: u64, hertz: u32) {
+        self.microphone.note(at.as_secs_f64(), samples, f64::from(hertz));
+    }
+
+    /// By how much the speaker's clock is faster than the microphone's, in millionths; 0 until it is known.
+    pub fn ppm(&self) -> f64 {
+        let (Some(speaker), Some(microphone)) = (self.speaker.slope(), self.microphone.slope()) else {
+            return 0.0;
+        };
+        let ppm = ((1.0 + speaker) / (1.0 + microphone) - 1.0) * 1e6;
+        if ppm.abs() <= MOST_PPM { ppm } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::room::Noise;
+    use super::*;
+
+    /// A device of that error calls every 10 ms, a little late each time, for so many seconds.
+    fn run(ppm: f64, seconds: usize, seed: u64, mut note: impl FnMut(Duration, u64)) {
+        let mut noise = Noise::new(seed);
+        for call in 1..seconds as u64 * 100 {
+            let due = call as f64 * 0.01 / (1.0 + ppm / 1e6);
+            let late = f64::from(noise.next() + 1.0) * 0.002;
+            note(Duration::from_secs_f64(due + late), call * 480);
+        }
+    }
+
+    #[test]
+    fn the_difference_of_two_clocks_is_found_within_a_minute() {
+        for (speaker, microphone) in [(100.0, -100.0), (-80.0, 20.0), (0.0, 0.0), (3.0, 45.0)] {
+            let mut drift = Drift::default();
+            run(speaker, 60, 1, |at, samples| drift.note_speaker(at, samples, 48_000));
+            assert_eq!(drift.ppm(), 0.0, "nothing is known of the microphone");
+            run(microphone, 60, 2, |at, samples| drift.note_microphone(at, samples, 48_000));
+            let (found, wanted) = (drift.ppm(), speaker - microphone);
+            assert!((found - wanted).abs() < 5.0, "{found:.1} for {wanted} ppm");
+        }
+    }
+
+    #[test]
+    fn a_device_that_paused_or_miscounts_is_not_believed() {
+        let mut drift = Drift::default();
+        run(0.0, 20, 1, |at, samples| drift.note_speaker(at, samples, 48_000));
+        run(0.0, 20, 2, |at, samples| drift.note_microphone(at, samples, 48_000));
+        drift.note_speaker(Duration::from_secs(30), 960_000, 48_000);
+        assert_eq!(drift.ppm(), 0.0);
+        let mut drift = Drift::default();
+        run(5000.0, 20, 1, |at, samples| drift.note_speaker(at, samples, 48_000));
+        run(0.0, 20, 2, |at, samples| drift.note_microphone(at, samples, 48_000));
+        assert_eq!(drift.ppm(), 0.0, "half a percent is no drift");
+    }
+}

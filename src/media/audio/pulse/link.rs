@@ -1,0 +1,360 @@
+//! The thread `audio-pulse`: one socket, its streams, and what is asked of the server.
+//!
+//! Driven by the socket and by [`Order`]s. It moves sound and passes answers on; it decides nothing and waits for
+//! nobody.
+
+use super::super::ring::{CaptureWriter, Health, PlaybackReader};
+use super::PulseError;
+use super::wire::{AT_ONCE, Inbox, Outbox, SAMPLE, for_samples};
+use mio::net::UnixStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+use pulseaudio::protocol::{
+    self, Command, CommandReply, LatencyParams, ProtocolError, SubscriptionEventFacility,
+    SubscriptionEventType, TagStructReader,
+};
+use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::time::{Duration, Instant, SystemTime};
+
+pub(super) const WAKE: Token = Token(0);
+const SOCKET: Token = Token(1);
+/// How often the server is asked how late its devices are.
+const TIMING_INTERVAL: Duration = Duration::from_secs(1);
+/// Streams and questions that are open at once before anything has to grow.
+const EXPECTED: usize = 16;
+
+/// What a stream carries.
+pub(super) enum End {
+    Capture(CaptureWriter),
+    Playback(PlaybackReader),
+}
+
+/// What the link is told.
+pub(super) enum Order {
+    /// Send this and pass the answer on.
+    Ask(Command, SyncSender<Result<Vec<u8>, PulseError>>),
+    /// Make a stream.
+    Open(Command, End, Arc<Health>, SyncSender<Result<Vec<u8>, PulseError>>),
+    /// Let a stream go. The server is told; its answer does not matter.
+    Close { channel: u32, playback: bool },
+    /// The version that both sides speak.
+    Version(u16),
+    /// End.
+    Quit,
+}
+
+/// Who waits for an answer.
+enum Pending {
+    Asked(SyncSender<Result<Vec<u8>, PulseError>>),
+    Opened(End, Arc<Health>, SyncSender<Result<Vec<u8>, PulseError>>),
+    Timing { channel: u32, playback: bool },
+    Nobody,
+}
+
+struct Stream {
+    channel: u32,
+    end: End,
+    health: Arc<Health>,
+    /// Octets that the server asked for and has not got.
+    wanted: usize,
+}
+
+impl Stream {
+    fn is_playback(&self) -> bool {
+        matches!(self.end, End::Playback(_))
+    }
+}
+
+/// The thread's state.
+pub(super) struct Link {
+    socket: UnixStream,
+    poll: Poll,
+    orders: Receiver<Order>,
+    alive: Arc<AtomicBool>,
+    /// Called when devices came, went, or became the default, and when the connection is lost.
+    changed: Box<dyn Fn() + Send>,
+    version: u16,
+    sequence: u32,
+    pending: Vec<(u32, Pending)>,
+    streams: Vec<Stream>,
+    inbox: Inbox,
+    outbox: Outbox,
+    scratch: Vec<f32>,
+    next_timing: Instant,
+}
+
+/// What an event of the socket comes to.
+enum Heard {
+    Nothing,
+    DevicesChanged,
+}
+
+impl Link {
+    /// A link over a connected socket, and what wakes it.
+    pub(super) fn new(
+        mut socket: UnixStream,
+        orders: Receiver<Order>,
+        alive: Arc<AtomicBool>,
+        changed: Box<dyn Fn() + Send>,
+    ) -> std::io::Result<(Self, Waker)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        poll.registry().register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+        let link = Self {
+            socket,
+            poll,
+            orders,
+            alive,
+            changed,
+            version: protocol::MAX_VERSION,
+            sequence: 0,
+            pending: Vec::with_capacity(EXPECTED),
+            streams: Vec::with_capacity(EXPECTED),
+            inbox: Inbox::new(),
+            outbox: Outbox::new(),
+            scratch: vec![0.0; AT_ONCE],
+            next_timing: Instant::now(),
+        };
+        Ok((link, waker))
+    }
+
+    /// Runs until told to stop, or until the connection breaks.
+    pub(super) fn run(mut self) {
+        if let Err(error) = self.serve() {
+            tracing::info!(%error, "the connection to the sound server is lost");
+        }
+        self.alive.store(false, Ordering::Release);
+        for stream in &self.streams {
+            stream.health.fail();
+        }
+        // Whoever waits for an answer is told by the end of the channel.
+        self.pending.clear();
+        while self.orders.try_recv().is_ok() {}
+        (self.changed)();
+    }
+
+    fn serve(&mut self) -> Result<(), PulseError> {
+        let mut events = Events::with_capacity(EXPECTED);
+        loop {
+            let wait = self.next_timing.saturating_duration_since(Instant::now());
+            match self.poll.poll(&mut events, Some(wait)) {
+                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
+                _ => {}
+            }
+            let mut changed = false;
+            loop {
+                let more = self.inbox.fill(&mut self.socket)?;
+                while let Some(heard) = self.hear()? {
+                    changed |= matches!(heard, Heard::DevicesChanged);
+                }
+                if !more {
+                    break;
+                }
+            }
+            if changed {
+                (self.changed)();
+            }
+            if self.follow_orders()? {
+                return Ok(());
+            }
+            self.play();
+            self.ask_timing()?;
+            self.outbox.flush(&mut self.socket)?;
+        }
+    }
+
+    /// Handles the next message.
+    fn hear(&mut self) -> Result<Option<Heard>, PulseError> {
+        let Some((channel, body)) = self.inbox.next()? else { return Ok(None) };
+        if channel != u32::MAX {
+            // A stream that was let go may still speak.
+            if let Some(Stream { end: End::Capture(writer), .. }) =
+                self.streams.iter_mut().find(|stream| stream.channel == channel && !stream.is_playback())
+            {
+                for_samples(body, &mut self.scratch, |samples| writer.push(samples));
+            }
+            return Ok(Some(Heard::Nothing));
+        }
+        let mut cursor = Cursor::new(body);
+        let (sequence, command) = match Command::read_tag_prefixed(&mut cursor, self.version) {
+            Ok(read) => read,
+            // Newer servers may tell of things that concern nobody here; the frame says where the next one begins.
+            Err(_) => return Ok(Some(Heard::Nothing)),
+        };
+        match command {
+            Command::Reply => {
+                let at = cursor.position() as usize;
+                let unwanted = take(&mut self.pending, sequence)
+                    .and_then(|pending| answer(pending, &body[at..], self.version, &mut self.streams));
+                if let Some((channel, playback)) = unwanted {
+                    self.close(channel, playback)?;
+                }
+            }
+            Command::Error(error) => match take(&mut self.pending, sequence) {
+                Some(Pending::Asked(reply) | Pending::Opened(_, _, reply)) => {
+                    drop(reply.try_send(Err(PulseError::Refused(error))));
+                }
+                Some(Pending::Timing { .. } | Pending::Nobody) | None => {}
+            },
+            Command::Request(request) => {
+                if let Some(stream) = find(&mut self.streams, request.channel, true) {
+                    stream.wanted += request.length as usize;
+                }
+            }
+            Command::PlaybackStreamKilled(channel) => self.lose(channel, true),
+            Command::RecordStreamKilled(channel) => self.lose(channel, false),
+            Command::SubscribeEvent(event) => {
+                let is_server = event.event_facility == SubscriptionEventFacility::Server;
+                // A sink changes with every turn of its volume.
+                if is_server || event.event_type != SubscriptionEventType::Changed {
+                    return Ok(Some(Heard::DevicesChanged));
+                }
+            }
+            _ => {}
+        }
+        Ok(Some(Heard::Nothing))
+    }
+
+    fn lose(&mut self, channel: u32, playback: bool) {
+        if let Some(stream) = find(&mut self.streams, channel, playback) {
+            stream.health.fail();
+        }
+        self.streams.retain(|stream| stream.channel != channel || stream.is_playback() != playback);
+        (self.changed)();
+    }
+
+    /// True if told to end.
+    fn follow_orders(&mut self) -> Result<bool, PulseError> {
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Ask(command, reply)) => self.send(&command, Pending::Asked(reply))?,
+                Ok(Order::Open(command, end, health, reply)) => {
+                    self.send(&command, Pending::Opened(end, health, reply))?;
+                }
+                Ok(Order::Close { channel, playback }) => self.close(channel, playback)?,
+                Ok(Order::Version(version)) => self.version = version,
+                Err(TryRecvError::Empty) => return Ok(false),
+                Ok(Order::Quit) | Err(TryRecvError::Disconnected) => {
+                    // What was said last (that a stream is closed) still goes out if the server reads.
+                    self.outbox.flush(&mut self.socket)?;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, channel: u32, playback: bool) -> Result<(), PulseError> {
+        self.streams.retain(|stream| stream.channel != channel || stream.is_playback() != playback);
+        let command = if playback {
+            Command::DeletePlaybackStream(channel)
+        } else {
+            Command::DeleteRecordStream(channel)
+        };
+        self.send(&command, Pending::Nobody)
+    }
+
+    fn send(&mut self, command: &Command, pending: Pending) -> Result<(), PulseError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.outbox.command(self.sequence, command, self.version)?;
+        self.pending.push((self.sequence, pending));
+        Ok(())
+    }
+
+    /// Gives the server the sound that it asked for.
+    fn play(&mut self) {
+        for stream in &mut self.streams {
+            let End::Playback(reader) = &mut stream.end else { continue };
+            while stream.wanted >= SAMPLE {
+                let count = (stream.wanted / SAMPLE).min(AT_ONCE);
+                if !self.outbox.has_room(count * SAMPLE) {
+                    break;
+                }
+                let samples = &mut self.scratch[..count];
+                reader.pop(samples);
+                self.outbox.sound(stream.channel, samples);
+                stream.wanted -= count * SAMPLE;
+            }
+        }
+    }
+
+    fn ask_timing(&mut self) -> Result<(), PulseError> {
+        let now = Instant::now();
+        if now < self.next_timing {
+            return Ok(());
+        }
+        self.next_timing = now + TIMING_INTERVAL;
+        for at in 0..self.streams.len() {
+            let (channel, playback) = (self.streams[at].channel, self.streams[at].is_playback());
+            let params = LatencyParams { channel, now: SystemTime::now() };
+            let command = if playback {
+                Command::GetPlaybackLatency(params)
+            } else {
+                Command::GetRecordLatency(params)
+            };
+            self.send(&command, Pending::Timing { channel, playback })?;
+        }
+        Ok(())
+    }
+}
+
+fn take(pending: &mut Vec<(u32, Pending)>, sequence: u32) -> Option<Pending> {
+    let at = pending.iter().position(|(number, _)| *number == sequence)?;
+    Some(pending.swap_remove(at).1)
+}
+
+fn find(streams: &mut [Stream], channel: u32, playback: bool) -> Option<&mut Stream> {
+    streams.iter_mut().find(|stream| stream.channel == channel && stream.is_playback() == playback)
+}
+
+/// Reads an answer.
+pub(super) fn read<T: CommandReply>(body: &[u8], version: u16) -> Result<T, ProtocolError> {
+    TagStructReader::new(&mut &*body, version).read()
+}
+
+/// Passes an answer on to whoever waits for it. Gives the stream that was made and that nobody waits for any more.
+fn answer(pending: Pending, body: &[u8], version: u16, streams: &mut Vec<Stream>) -> Option<(u32, bool)> {
+    match pending {
+        Pending::Nobody => {}
+        Pending::Asked(reply) => drop(reply.try_send(Ok(body.to_vec()))),
+        Pending::Opened(end, health, reply) => {
+            // The stream must be known before its first sound comes.
+            let made = match &end {
+                End::Playback(_) => read::<protocol::CreatePlaybackStreamReply>(body, version)
+                    .map(|made| (made.channel, made.requested_bytes as usize)),
+                End::Capture(_) => {
+                    read::<protocol::CreateRecordStreamReply>(body, version).map(|made| (made.channel, 0))
+                }
+            };
+            let Ok((channel, wanted)) = made else {
+                drop(reply.try_send(Ok(body.to_vec())));
+                return None;
+            };
+            let playback = matches!(end, End::Playback(_));
+            streams.push(Stream { channel, end, health, wanted });
+            if reply.try_send(Ok(body.to_vec())).is_err() {
+                return Some((channel, playback));
+            }
+        }
+        Pending::Timing { channel, playback } => {
+            let stream = find(streams, channel, playback)?;
+            let waiting = |ahead: i64, behind: i64| {
+                Duration::from_secs_f64((ahead - behind).max(0) as f64 / (SAMPLE as f64 * 48_000.0))
+            };
+            // What it plays or gave last is so old, or so far ahead.
+            let late = if playback {
+                read::<protocol::PlaybackLatency>(body, version).map(|timing| {
+                    Duration::from_micros(timing.sink_usec) + waiting(timing.write_offset, timing.read_offset)
+                })
+            } else {
+                read::<protocol::RecordLatency>(body, version).map(|timing| {
+                    Duration::from_micros(timing.source_usec)
+                        + waiting(timing.write_offset, timing.read_offset)
+                })
+            };
+            stream.health.set_device_latency(late.unwrap_or_default());
+        }
+    }
+    None
+}
