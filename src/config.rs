@@ -108,6 +108,34 @@ impl Default for SoundProcessing {
     }
 }
 
+/// How loud calls ring, percent of full height, 0 (silent) to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RingtoneVolume(u8);
+
+impl RingtoneVolume {
+    /// What is above 100 is 100.
+    pub fn percent(percent: u8) -> Self {
+        Self(percent.min(100))
+    }
+
+    /// Percent of full height.
+    pub fn as_percent(self) -> u8 {
+        self.0.min(100)
+    }
+
+    /// As a factor of the height: squared, so that half of the scale sounds about half as loud.
+    pub fn factor(self) -> f32 {
+        (f32::from(self.as_percent()) / 100.0).powi(2)
+    }
+}
+
+impl Default for RingtoneVolume {
+    fn default() -> Self {
+        Self(70)
+    }
+}
+
 /// The settings that last, as they stand in the settings file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -124,6 +152,10 @@ pub struct Settings {
     pub speaker: SpeakerChoice,
     /// What is done to the microphone's sound.
     pub sound_processing: SoundProcessing,
+    /// Where calls ring.
+    pub ringtone_speaker: SpeakerChoice,
+    /// How loud, percent.
+    pub ringtone_volume: RingtoneVolume,
     /// STUN and TURN servers.
     pub ice_servers: Vec<IceServer>,
     /// Use TURN relays only (hides our addresses from the other side).
@@ -143,7 +175,19 @@ impl Settings {
                 }
             )*};
         }
-        take!(name, server, camera, microphone, speaker, sound_processing, ice_servers, relay_only, accept);
+        take!(
+            name,
+            server,
+            camera,
+            microphone,
+            speaker,
+            sound_processing,
+            ringtone_speaker,
+            ringtone_volume,
+            ice_servers,
+            relay_only,
+            accept
+        );
     }
 }
 

@@ -81,6 +81,7 @@ fn run_window(participant: &Participant) -> ExitCode {
         settings_file,
         pictures: true,
         list_devices: true,
+        rings: true,
         complaint,
         ..participant.engine_options(settings)
     };

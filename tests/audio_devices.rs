@@ -13,6 +13,7 @@ use ahoy::media::event::{DeviceKind, MEDIA_EVENT_CAPACITY, MediaEvent};
 use ahoy::media::ports::{
     AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, EncodedAudio, ReceivedPacket, SendControl,
 };
+use ahoy::media::video::latest::Latest;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -150,6 +151,7 @@ impl Looped {
             },
             AudioPorts { out, packets, control },
             news,
+            Latest::new(),
         )
         .unwrap();
         Self { session, events }

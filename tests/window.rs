@@ -3,8 +3,8 @@
 mod window_rig;
 
 use ahoy::engine::{
-    Connection, Direction, EndedCall, IceServer, Intent, Notice, Phase, Question, Settings, Severity,
-    Snapshot,
+    Connection, Direction, EndedCall, IceServer, Intent, Notice, Phase, Question, RingtoneVolume, Settings,
+    Severity, Snapshot, SoundLevels, SoundProcessing, SoundTest, TestedSound,
 };
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
@@ -295,4 +295,41 @@ fn the_settings_add_a_server_only_when_it_is_one() {
     let server: IceServer = "stun:example.org".parse().unwrap();
     let expected = Settings { ice_servers: vec![server], ..Settings::default() };
     assert_eq!(rig.sent(), [Intent::ChangeSettings(Box::new(expected))]);
+}
+
+#[test]
+fn speaking_while_muted_is_noticed_and_only_then() {
+    const HINT: &str = "Your microphone is off. Hold Space to talk, or press M.";
+    let mut call = call_with("bob", Direction::Outgoing, Phase::Connected);
+    let levels = call.sound_levels.clone();
+    let speaking = SoundLevels { microphone: 0.1, speaker: 0.0, speaking: true };
+    levels.publish(speaking);
+    let mut rig = Rig::new(Snapshot { call: Some(call.clone()), ..online(&["ada", "bob"]) });
+    assert!(rig.harness.query_by_label(HINT).is_none(), "the microphone is on");
+    call.microphone_muted = true;
+    rig.show(|snapshot| snapshot.call = Some(call));
+    assert!(rig.harness.query_by_label(HINT).is_some());
+    levels.publish(SoundLevels { speaking: false, ..speaking });
+    rig.pass_time(4.0);
+    assert!(rig.harness.query_by_label(HINT).is_none(), "nobody speaks");
+}
+
+#[test]
+fn the_settings_switch_the_processing_and_try_out_the_devices() {
+    let mut rig = Rig::new(online(&["ada"]));
+    rig.click("Settings");
+    rig.click("Noise suppression");
+    let sound_processing = SoundProcessing { noise_suppression: false, ..SoundProcessing::default() };
+    let changed = Settings { sound_processing, ..Settings::default() };
+    assert_eq!(rig.sent(), [Intent::ChangeSettings(Box::new(changed))]);
+    rig.click("Play a tone");
+    rig.click("Record and hear yourself");
+    rig.click("Ring");
+    let tests = [TestedSound::Speaker, TestedSound::Microphone, TestedSound::Ringtone];
+    assert_eq!(rig.sent(), tests.map(Intent::TestSound));
+    rig.show(|snapshot| snapshot.sound_test.publish(SoundTest::Recording { level: 0.1, progress: 0.5 }));
+    assert!(rig.harness.query_by_label("Say something…").is_some());
+    rig.click("Stop");
+    assert_eq!(rig.sent(), [Intent::TestSound(TestedSound::Stop)]);
+    assert_eq!(RingtoneVolume::percent(150).as_percent(), 100);
 }

@@ -34,8 +34,8 @@ const FIRST_PERSON: (usize, usize) = (100, 120);
 const PERSON_PITCH: usize = 56;
 const MESSAGE_FIELD: (usize, usize) = (600, 684);
 const ANSWER: (usize, usize) = (537, 461);
-const CAMERA: (usize, usize) = (250, 674);
-const HANG_UP: (usize, usize) = (570, 674);
+const CAMERA: (usize, usize) = (276, 674);
+const HANG_UP: (usize, usize) = (596, 674);
 /// Within the field to write in, below its words; beside the controls of a call.
 const MESSAGE_FIELD_FACE: (usize, usize) = (690, 700);
 /// Within the answer button, beside its word.

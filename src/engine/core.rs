@@ -5,6 +5,7 @@ use super::board::Board;
 use super::echo::Echo;
 use super::hosting::{HostingDesk, HostingEvent};
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
+use super::rings::Rings;
 use super::wishes::Waiting;
 use super::{
     AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Question,
@@ -60,6 +61,8 @@ pub(super) struct Engine {
     /// The Echo contact on it.
     pub(super) echo: Option<Echo>,
     pub(super) desk: MediaDesk,
+    /// Only where there is somebody to hear it.
+    pub(super) rings: Option<Rings>,
     /// The name to sign in with once there is a server.
     pub(super) wished_name: String,
     pub(super) signaling_events: mpsc::Sender<SignalingEvent>,
@@ -79,7 +82,12 @@ impl Engine {
         let (hosting_events, hosting) = mpsc::channel(HOSTING_EVENT_CAPACITY);
         let (peer_events, peer) = mpsc::channel(PEER_EVENT_CAPACITY);
         let (desk_events, desk_inbox) = mpsc::channel(DESK_EVENT_CAPACITY);
-        let snapshot = Snapshot { settings: Arc::new(options.settings.clone()), ..Snapshot::default() };
+        let rings = options.rings.then(Rings::start).transpose()?;
+        let snapshot = Snapshot {
+            settings: Arc::new(options.settings.clone()),
+            sound_test: rings.as_ref().map(Rings::sound_test).unwrap_or_default(),
+            ..Snapshot::default()
+        };
         let engine = Self {
             board: Board::new(snapshot, port.snapshots),
             call: None,
@@ -88,6 +96,7 @@ impl Engine {
             hosted: None,
             echo: None,
             desk: MediaDesk::start(desk_events)?,
+            rings,
             wished_name: options.settings.name.clone(),
             options,
             signaling_events,
@@ -175,6 +184,9 @@ impl Engine {
         }
         let settings = &self.board.snapshot.settings;
         self.board.snapshot.call = self.call.as_ref().map(|call| call.view(settings));
+        if let Some(rings) = &mut self.rings {
+            rings.follow(self.board.snapshot.call.as_ref(), settings);
+        }
     }
 
     /// The next call's number.
@@ -330,8 +342,12 @@ impl Engine {
         if let Some(hosting) = self.hosting.take() {
             hosting.close().await;
         }
-        let desk = self.desk;
-        if let Err(error) = tokio::task::spawn_blocking(move || desk.quit()).await {
+        let (desk, rings) = (self.desk, self.rings.take());
+        let close = move || {
+            drop(rings);
+            desk.quit();
+        };
+        if let Err(error) = tokio::task::spawn_blocking(close).await {
             tracing::error!(%error, "closing the devices failed");
         }
         self.board.snapshot.connection = Connection::SignedOut;

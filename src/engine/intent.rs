@@ -2,6 +2,19 @@
 
 use crate::config::{CameraChoice, MicrophoneChoice, Settings, SpeakerChoice};
 
+/// What a test of the devices is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestedSound {
+    /// Play a melody on the speaker.
+    Speaker,
+    /// Play the ringtone as it would ring.
+    Ringtone,
+    /// Record the microphone for a few seconds and play that.
+    Microphone,
+    /// End the test.
+    Stop,
+}
+
 /// One wish. The engine carries it out or puts a notice into the next snapshot that says why not.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Intent {
@@ -40,6 +53,10 @@ pub enum Intent {
     },
     /// Turn the microphone off (true) or on.
     MuteMicrophone(bool),
+    /// Play the other side at this factor of its height, 0 to [`MAX_VOLUME`](super::MAX_VOLUME), in this call.
+    SetVolume(f32),
+    /// Try speaker or microphone.
+    TestSound(TestedSound),
     /// Turn the camera off (true) or on.
     MuteCamera(bool),
     /// Use another camera, from now on and in the present call.

@@ -6,7 +6,7 @@
 use super::{CameraChoice, MicrophoneChoice, SpeakerChoice};
 use crate::call::CallId;
 use crate::config::SoundProcessing;
-use crate::media::audio::{AudioPorts, AudioSession, AudioStats, SoundChoice};
+use crate::media::audio::{AudioPorts, AudioSession, AudioStats, SoundChoice, SoundLevels};
 use crate::media::device::Devices;
 use crate::media::event::MediaEvents;
 use crate::media::ports::{EncodedAudio, EncodedFrame, Feedback, ReceivedPacket, SendControl};
@@ -49,6 +49,8 @@ pub(super) enum DeskOrder {
     Speaker(CallId, SpeakerChoice),
     /// Do this to the microphone's sound.
     Processing(CallId, SoundProcessing),
+    /// Play the other side at this factor of its height.
+    Volume(CallId, f32),
     /// Report the figures of the call.
     Report(CallId),
     /// Close the media of a call.
@@ -68,6 +70,8 @@ pub(super) struct OpenOrder {
     pub(super) microphone_muted: bool,
     pub(super) speaker: SpeakerChoice,
     pub(super) processing: SoundProcessing,
+    pub(super) volume: f32,
+    pub(super) sound_levels: Latest<SoundLevels>,
     pub(super) record_video: Option<PathBuf>,
     pub(super) ports: MediaPorts,
     pub(super) local: Latest<Arc<Frame>>,
@@ -197,6 +201,11 @@ fn run(orders: &Receiver<DeskOrder>, events: &mpsc::Sender<DeskEvent>) {
                     media.audio.set_processing(processing);
                 }
             }
+            DeskOrder::Volume(call, factor) => {
+                if let Some(media) = media.as_ref().filter(|media| media.call == call) {
+                    media.audio.set_volume(factor);
+                }
+            }
             DeskOrder::Report(call) => {
                 if let Some(media) = media.as_ref().filter(|media| media.call == call) {
                     report(events, DeskEvent::Figures(call, Box::new(media.figures())));
@@ -254,9 +263,10 @@ impl CallMedia {
             speaker: order.speaker,
             processing: order.processing,
         };
-        let audio =
-            AudioSession::start(sound, audio_ports, events.clone()).map_err(|error| text(&error))?;
+        let audio = AudioSession::start(sound, audio_ports, events.clone(), order.sound_levels)
+            .map_err(|error| text(&error))?;
         audio.set_muted(order.microphone_muted);
+        audio.set_volume(order.volume);
         let encoder = VideoEncoder::start(&local, ports.video_out, Arc::clone(&control), Arc::clone(&sent))
             .map_err(|error| text(&error))?;
         let receiver =

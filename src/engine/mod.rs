@@ -11,6 +11,7 @@ mod hosting;
 mod intent;
 mod media_desk;
 mod options;
+mod rings;
 pub mod settings_file;
 mod snapshot;
 mod stats;
@@ -19,14 +20,16 @@ mod wishes;
 
 pub use crate::call::Direction;
 pub use crate::config::{
-    AcceptPolicy, CameraChoice, IceServer, MicrophoneChoice, Settings, SoundProcessing, SpeakerChoice,
+    AcceptPolicy, CameraChoice, IceServer, MicrophoneChoice, RingtoneVolume, Settings, SoundProcessing,
+    SpeakerChoice,
 };
+pub use crate::media::audio::{SoundLevels, SoundTest};
 pub use crate::media::device::{Device, Devices};
 pub use crate::media::video::rgba::RgbaImage;
 pub use core::start;
 pub use echo::ECHO_NAME;
 pub use handle::{EngineHandle, EnginePort, INTENT_CAPACITY};
-pub use intent::Intent;
+pub use intent::{Intent, TestedSound};
 pub use media_desk::list_devices;
 pub use options::{DEFAULT_MAX_BITS_PER_SECOND, EngineOptions};
 pub use snapshot::*;

@@ -31,6 +31,8 @@ pub struct EngineOptions {
     pub pictures: bool,
     /// Look for cameras, microphones and speakers to choose from.
     pub list_devices: bool,
+    /// Ring, and let the user test speaker and microphone.
+    pub rings: bool,
     /// Run the signaling server inside this program if none answers on this machine and none is named.
     pub may_host: bool,
 }
@@ -48,6 +50,7 @@ impl Default for EngineOptions {
             stats_interval: Duration::from_secs(1),
             pictures: false,
             list_devices: false,
+            rings: false,
             may_host: true,
         }
     }

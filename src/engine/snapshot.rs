@@ -3,6 +3,7 @@
 use crate::call::Direction;
 use crate::config::Settings;
 use crate::engine::stats::CallStats;
+use crate::media::audio::{SoundLevels, SoundTest};
 use crate::media::device::Devices;
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub question: Option<Question>,
     /// What the user should know, oldest first.
     pub notices: Arc<Vec<Notice>>,
+    /// How far a test of speaker or microphone is.
+    pub sound_test: Latest<SoundTest>,
     /// What can be chosen.
     pub devices: Arc<Devices>,
     /// The devices have been looked for at least once.
@@ -39,6 +42,9 @@ pub struct Snapshot {
 
 /// Chat lines kept; older ones are forgotten.
 pub const CHAT_LINES: usize = 1000;
+
+/// Highest [`CallView::volume`]: beyond it a voice of ordinary height is cut off.
+pub const MAX_VOLUME: f32 = 2.0;
 
 /// Where we stand with the signaling server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -139,6 +145,10 @@ pub struct CallView {
     pub remote_frames: Latest<Arc<Frame>>,
     /// Our own frames as they were captured.
     pub local_frames: Latest<Arc<Frame>>,
+    /// How loud both directions are, renewed every 100 ms.
+    pub sound_levels: Latest<SoundLevels>,
+    /// The other side is played at this factor of its height.
+    pub volume: f32,
     /// Figures, renewed once per statistics interval.
     pub stats: Arc<CallStats>,
 }

@@ -35,6 +35,14 @@ impl Engine {
             Intent::MuteMicrophone(muted) => {
                 self.with_call(|call, context, _| call.mute_microphone(muted, context));
             }
+            Intent::SetVolume(factor) => {
+                self.with_call(|call, context, _| call.set_volume(factor, context));
+            }
+            Intent::TestSound(tested) => {
+                if let Some(rings) = &mut self.rings {
+                    rings.test(tested, &self.board.snapshot.settings);
+                }
+            }
             Intent::MuteCamera(muted) => self.with_call(|call, context, _| call.mute_camera(muted, context)),
             Intent::SelectCamera(camera) => {
                 self.change_settings(|settings| settings.camera = camera);

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// The controls fade after so long without a movement or a key.
 const IDLE: f64 = 3.0;
+/// The hint about the muted microphone stands so long after the last word, seconds.
+const MUTE_HINT: f64 = 2.5;
 /// How often the clock is drawn anew.
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 
@@ -28,6 +30,8 @@ pub(super) struct CallScreen {
     /// egui's time of the last movement or key, seconds.
     active_at: f64,
     hovered: bool,
+    /// egui's time until which the hint about the muted microphone stands, seconds.
+    hint_until: f64,
     /// Messages that waited unread when the controls were drawn last.
     unread: usize,
 }
@@ -51,6 +55,7 @@ impl CallScreen {
         let news = shown.unread > std::mem::replace(&mut self.unread, shown.unread);
         let opacity = self.controls_opacity(ui, news, visible.is_some() && call.phase == Phase::Connected);
         self.controls_ui(ui, stage, call, shown, opacity, actions);
+        self.mute_hint_ui(ui, stage, call);
         if call.connected_at.is_some() {
             ui.ctx().request_repaint_after(CLOCK_PERIOD);
         }
@@ -71,6 +76,28 @@ impl CallScreen {
             ui.ctx().request_repaint_after(Duration::from_secs_f64(left + 0.01));
         }
         ui.ctx().animate_bool_with_time(Id::unique("call controls"), left > 0.0, 0.25)
+    }
+
+    /// "You are speaking while muted", as long as one does and a little longer.
+    fn mute_hint_ui(&mut self, ui: &mut Ui, stage: Rect, call: &CallView) {
+        let now = ui.input(|input| input.time);
+        let muted = call.microphone_muted && call.has_microphone && call.phase == Phase::Connected;
+        if !muted {
+            self.hint_until = 0.0;
+        } else if call.sound_levels.peek().is_some_and(|levels| levels.speaking) {
+            self.hint_until = now + MUTE_HINT;
+        }
+        if now >= self.hint_until {
+            return;
+        }
+        let words = "Your microphone is off. Hold Space to talk, or press M.";
+        let bottom = stage.bottom() - toolbar::HEIGHT - 44.0;
+        let plate = Rect::from_center_size(pos2(stage.center().x, bottom), vec2(400.0, 34.0));
+        ui.painter().rect_filled(plate, 17.0, Color32::from_rgba_unmultiplied(20, 24, 31, 235));
+        let font = theme::strong_font(14.0);
+        ui.painter().text(plate.center(), Align2::CENTER_CENTER, words, font, theme::AMBER);
+        let response = ui.interact(plate, Id::unique("speaking while muted"), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, words));
     }
 
     fn controls_ui(

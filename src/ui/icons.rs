@@ -13,6 +13,7 @@ pub(super) enum Icon {
     MicrophoneOff,
     Camera,
     CameraOff,
+    Speaker,
     /// A receiver, lifted.
     Phone,
     /// A receiver, put down.
@@ -60,6 +61,7 @@ pub(super) fn paint(painter: &Painter, rect: Rect, icon: Icon, color: Color32) {
             pen.closed(&[(4.0, 4.5), (20.5, 12.0), (4.0, 19.5), (7.0, 12.0)]);
             pen.line(&[(7.0, 12.0), (13.0, 12.0)]);
         }
+        Icon::Speaker => pen.speaker(),
         Icon::Help => pen.help(),
         Icon::Copy => {
             pen.rounded((8.5, 8.5), (19.5, 19.5), 2.0);
@@ -177,6 +179,14 @@ impl<'a> Pen<'a> {
         for end in [(14.9, 4.9), (14.9, 19.1)] {
             self.dot(rotate(end), 2.9);
         }
+    }
+
+    fn speaker(&self) {
+        let horn = [(4.0, 9.0), (7.5, 9.0), (12.0, 5.0), (12.0, 19.0), (7.5, 15.0), (4.0, 15.0)];
+        let horn = horn.map(|point| self.at(point)).to_vec();
+        self.painter.add(Shape::convex_polygon(horn, self.color, Stroke::NONE));
+        self.arc((12.5, 12.0), 4.2, -0.12, 0.12);
+        self.arc((12.5, 12.0), 8.0, -0.12, 0.12);
     }
 
     fn chat(&self) {

@@ -27,6 +27,7 @@ mod self_view;
 mod settings;
 mod sign_in;
 mod signal;
+mod sound_settings;
 mod source;
 mod texture;
 mod theme;

@@ -2,6 +2,7 @@
 
 use super::actions::Actions;
 use super::icons::Icon;
+use super::sound_settings::SoundSettings;
 use super::source::{self, Source};
 use super::widgets::{self, Tone};
 use super::{plain, theme};
@@ -25,6 +26,7 @@ pub(super) struct SettingsWindow {
     camera: Source,
     microphone: Source,
     speaker: Source,
+    sound: SoundSettings,
     server: ServerDraft,
 }
 
@@ -109,7 +111,7 @@ impl SettingsWindow {
         ];
         let kind = source::Kind {
             label: "Camera",
-            path_hint: "PICTURES.y4m",
+            path_hint: Some("PICTURES.y4m"),
             is_file: |choice| matches!(choice, CameraChoice::File(_)),
         };
         if let Some(choice) = self.camera.ui(ui, &kind, &cameras, &devices.cameras, &settings.camera) {
@@ -122,7 +124,7 @@ impl SettingsWindow {
         ];
         let kind = source::Kind {
             label: "Microphone",
-            path_hint: "SOUND.wav",
+            path_hint: Some("SOUND.wav"),
             is_file: |choice| matches!(choice, MicrophoneChoice::File(_)),
         };
         let chosen = self.microphone.ui(ui, &kind, &microphones, &devices.microphones, &settings.microphone);
@@ -132,12 +134,13 @@ impl SettingsWindow {
         let speakers = [("None", SpeakerChoice::None), ("Default", SpeakerChoice::Default)];
         let kind = source::Kind {
             label: "Speaker",
-            path_hint: "RECORDING.wav",
+            path_hint: Some("RECORDING.wav"),
             is_file: |choice| matches!(choice, SpeakerChoice::File(_)),
         };
         if let Some(choice) = self.speaker.ui(ui, &kind, &speakers, &devices.speakers, &settings.speaker) {
             actions.send(Intent::SelectSpeaker(choice));
         }
+        self.sound.ui(ui, snapshot, actions);
     }
 
     fn name_ui(&mut self, ui: &mut Ui, settings: &Settings, actions: &mut Actions) {

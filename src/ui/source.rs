@@ -19,7 +19,8 @@ pub(super) struct Source {
 /// What a row is about.
 pub(super) struct Kind<C> {
     pub(super) label: &'static str,
-    pub(super) path_hint: &'static str,
+    /// What a file's name looks like; `None` if no file can be chosen.
+    pub(super) path_hint: Option<&'static str>,
     pub(super) is_file: fn(&C) -> bool,
 }
 
@@ -54,7 +55,8 @@ impl Source {
                         chosen = device.id.parse().ok();
                     }
                 }
-                if ui.selectable_label(typing, "File…").clicked() && self.path.is_none() {
+                let file = kind.path_hint.is_some() && ui.selectable_label(typing, "File…").clicked();
+                if file && self.path.is_none() {
                     self.path =
                         Some(if (kind.is_file)(present) { present.to_string() } else { String::new() });
                 }
@@ -64,12 +66,12 @@ impl Source {
         if chosen.is_some() {
             *self = Self::default();
         } else if self.path.is_some() || (kind.is_file)(present) {
-            chosen = self.path_ui(ui, kind, present);
+            chosen = self.path_ui(ui, kind, kind.path_hint.unwrap_or_default(), present);
         }
         chosen
     }
 
-    fn path_ui<C>(&mut self, ui: &mut Ui, kind: &Kind<C>, present: &C) -> Option<C>
+    fn path_ui<C>(&mut self, ui: &mut Ui, kind: &Kind<C>, hint: &str, present: &C) -> Option<C>
     where
         C: PartialEq + Display + FromStr<Err = String>,
     {
@@ -79,7 +81,7 @@ impl Source {
             let edit = TextEdit::singleline(draft)
                 .desired_width(f32::INFINITY)
                 .margin(Margin::symmetric(10, 7))
-                .hint_text(kind.path_hint);
+                .hint_text(hint);
             let field = ui.add(edit).accessible_name(format!("{} file", kind.label));
             if field.lost_focus() && !draft.trim().is_empty() {
                 match draft.parse::<C>() {
@@ -87,7 +89,7 @@ impl Source {
                         self.error = None;
                         chosen = Some(choice).filter(|choice| choice != present);
                     }
-                    Ok(_) => self.error = Some(format!("a file's name must look like {}", kind.path_hint)),
+                    Ok(_) => self.error = Some(format!("a file's name must look like {hint}")),
                     Err(error) => self.error = Some(error),
                 }
             }

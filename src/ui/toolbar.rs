@@ -4,14 +4,14 @@ use super::actions::{Actions, Change};
 use super::icons::Icon;
 use super::theme;
 use super::widgets::{self, Tone};
-use crate::engine::{CallView, Direction, Intent, Phase, Snapshot};
-use eframe::egui::{Align, Color32, Frame, Layout, Margin, Ui, vec2};
+use crate::engine::{CallView, Direction, Intent, MAX_VOLUME, Phase, Snapshot, SoundLevels};
+use eframe::egui::{Align, Color32, Frame, Layout, Margin, Popup, Rect, Response, Slider, Ui, vec2};
 
 const BUTTON: f32 = 44.0;
 /// Height of the bar over a call, points.
 pub(super) const HEIGHT: f32 = BUTTON + 16.0;
-/// Width of the bar over a call, points: eight buttons, their gaps, the margins and the rule.
-pub(super) const WIDTH: f32 = 8.0 * BUTTON + 7.0 * theme::GAP + 44.0;
+/// Width of the bar over a call, points: nine buttons, their gaps, the margins and the rule.
+pub(super) const WIDTH: f32 = 9.0 * BUTTON + 8.0 * theme::GAP + 44.0;
 
 /// What is open beside the call.
 #[derive(Clone, Copy)]
@@ -72,16 +72,22 @@ pub(super) fn call_ui(ui: &mut Ui, call: &CallView, shown: Shown, actions: &mut 
 }
 
 fn media_ui(ui: &mut Ui, call: &CallView, actions: &mut Actions) {
+    let levels = call.sound_levels.peek().unwrap_or_default();
     ui.add_enabled_ui(call.has_microphone, |ui| {
         let (icon, label, tone) = match (call.has_microphone, call.microphone_muted) {
             (false, _) => (Icon::MicrophoneOff, "No microphone", Tone::Plain),
             (true, true) => (Icon::MicrophoneOff, "Unmute microphone", Tone::Stop),
             (true, false) => (Icon::Microphone, "Mute microphone", Tone::Plain),
         };
-        if widgets::icon_button(ui, icon, label, tone, BUTTON).clicked() {
+        let button = widgets::icon_button(ui, icon, label, tone, BUTTON);
+        if call.has_microphone && !call.microphone_muted {
+            meter_ui(ui, &button, levels.microphone);
+        }
+        if button.clicked() {
             actions.send(Intent::MuteMicrophone(!call.microphone_muted));
         }
     });
+    speaker_ui(ui, call, levels, actions);
     ui.add_enabled_ui(call.has_camera, |ui| {
         let (icon, label, tone) = match (call.has_camera, call.camera_muted) {
             (false, _) => (Icon::CameraOff, "No camera", Tone::Plain),
@@ -90,6 +96,28 @@ fn media_ui(ui: &mut Ui, call: &CallView, actions: &mut Actions) {
         };
         if widgets::icon_button(ui, icon, label, tone, BUTTON).clicked() {
             actions.send(Intent::MuteCamera(!call.camera_muted));
+        }
+    });
+}
+
+/// The level of the last 100 ms at a button's right edge.
+fn meter_ui(ui: &Ui, button: &Response, level: f32) {
+    let rect = button.rect;
+    let center = rect.center() + vec2(rect.width() * 0.33, 0.0);
+    widgets::paint_level(ui.painter(), Rect::from_center_size(center, vec2(3.0, rect.height() * 0.4)), level);
+}
+
+/// How loud the other side is: seen at the button, set behind it.
+fn speaker_ui(ui: &mut Ui, call: &CallView, levels: SoundLevels, actions: &mut Actions) {
+    let button = widgets::icon_button(ui, Icon::Speaker, "Volume", Tone::Plain, BUTTON);
+    meter_ui(ui, &button, levels.speaker);
+    Popup::menu(&button).show(|ui| {
+        ui.set_min_width(190.0);
+        let mut percent = call.volume * 100.0;
+        let slider = Slider::new(&mut percent, 0.0..=MAX_VOLUME * 100.0).fixed_decimals(0).suffix(" %");
+        let label = ui.label("Volume of the other side");
+        if ui.add(slider).labelled_by(label.id).changed() {
+            actions.send(Intent::SetVolume(percent / 100.0));
         }
     });
 }

@@ -153,3 +153,29 @@ const AVATAR_COLORS: [(u8, u8, u8); 10] = [
 pub(super) fn hint(ui: &mut Ui, text: impl Into<String>) -> Response {
     ui.label(RichText::new(text).small().color(theme::TEXT_WEAK))
 }
+
+/// Faintest and loudest end of a level meter, decibels below full scale.
+const METER_DB: (f32, f32) = (-54.0, -6.0);
+
+/// How far a meter goes for this root mean square, 0 to 1; full scale is 1.
+pub(super) fn meter_share(level: f32) -> f32 {
+    let db = 20.0 * level.max(1e-6).log10();
+    ((db - METER_DB.0) / (METER_DB.1 - METER_DB.0)).clamp(0.0, 1.0)
+}
+
+/// A level meter: along the longer side, from the left or from below.
+pub(super) fn paint_level(painter: &Painter, rect: eframe::egui::Rect, level: f32) {
+    let share = meter_share(level);
+    let color = if share > 0.97 { theme::AMBER } else { theme::GREEN };
+    let radius = rect.width().min(rect.height()) / 2.0;
+    painter.rect_filled(rect, radius, Color32::from_white_alpha(28));
+    let mut full = rect;
+    if rect.width() > rect.height() {
+        full.set_width(rect.width() * share);
+    } else {
+        full.set_top(rect.bottom() - rect.height() * share);
+    }
+    if share > 0.0 {
+        painter.rect_filled(full, radius, color);
+    }
+}

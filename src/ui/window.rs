@@ -120,6 +120,8 @@ impl Window {
                     self.open.refusal = None;
                 }
                 self.call.signal.handle_stats(&call.stats);
+                let wake = ctx.clone();
+                call.sound_levels.set_wake(move || wake.request_repaint_after(REPAINT_DELAY));
                 for picture in [&call.remote_picture, &call.local_picture] {
                     let ctx = ctx.clone();
                     picture.latest.set_wake(move || ctx.request_repaint_after(REPAINT_DELAY));

@@ -139,6 +139,8 @@ pub fn call_with(peer: &str, direction: Direction, phase: Phase) -> CallView {
         remote_camera_muted: false,
         remote_picture: Picture::default(),
         local_picture: Picture::default(),
+        sound_levels: Default::default(),
+        volume: 1.0,
         stats: Arc::new(CallStats::default()),
     }
 }

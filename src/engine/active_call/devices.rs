@@ -2,8 +2,8 @@
 
 use super::{ActiveCall, Context};
 use crate::config::{CameraChoice, MicrophoneChoice};
-use crate::engine::Phase;
 use crate::engine::media_desk::{DeskOrder, OpenOrder, Pictures};
+use crate::engine::{MAX_VOLUME, Phase};
 use crate::media::event::DeviceKind;
 use crate::protocol::Signal;
 
@@ -15,6 +15,14 @@ impl ActiveCall {
             self.order(DeskOrder::Mute(self.id(), muted), context);
         }
         self.tell_media_state(context);
+    }
+
+    /// Plays the other side at this factor of its height.
+    pub(in crate::engine) fn set_volume(&mut self, factor: f32, context: &Context<'_>) {
+        self.volume = factor.clamp(0.0, MAX_VOLUME);
+        if self.media_open {
+            self.order(DeskOrder::Volume(self.id(), self.volume), context);
+        }
     }
 
     /// Turns the camera off or on; off means that the device is let go.
@@ -98,6 +106,8 @@ impl ActiveCall {
             microphone_muted: self.microphone_muted,
             speaker: context.settings.speaker.clone(),
             processing: context.settings.sound_processing,
+            volume: self.volume,
+            sound_levels: self.sound_levels.clone(),
             record_video: context.options.record_video.clone(),
             ports,
             local: self.local.clone(),

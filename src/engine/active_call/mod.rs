@@ -10,6 +10,7 @@ use super::media_desk::{DeskOrder, MediaDesk, MediaFigures, MediaPorts};
 use super::{CallStats, CallView, EngineOptions, Phase, Picture, verification};
 use crate::call::{Action, Call, CallId, Direction, EndReason, Event, State};
 use crate::config::{CameraChoice, MicrophoneChoice, Settings};
+use crate::media::audio::SoundLevels;
 use crate::media::event::{MEDIA_EVENT_CAPACITY, MediaEvent};
 use crate::media::ports::{
     AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, FEEDBACK_CAPACITY, SendControl, VIDEO_RECEIVE_CAPACITY,
@@ -61,6 +62,8 @@ pub(in crate::engine) struct ActiveCall {
     has_microphone: bool,
     remote_audio: bool,
     remote_video: bool,
+    sound_levels: Latest<SoundLevels>,
+    volume: f32,
     verification: Option<String>,
     /// The SDP sessions of the other side in this call.
     remote_sessions: Vec<String>,
@@ -91,6 +94,8 @@ impl ActiveCall {
             has_microphone: true,
             remote_audio: true,
             remote_video: true,
+            sound_levels: Latest::new(),
+            volume: 1.0,
             verification: None,
             remote_sessions: Vec::new(),
             meter: Meter::new(now),
@@ -231,6 +236,8 @@ impl ActiveCall {
             local_picture: self.local_picture.clone(),
             remote_frames: self.remote.clone(),
             local_frames: self.local.clone(),
+            sound_levels: self.sound_levels.clone(),
+            volume: self.volume,
             stats: Arc::clone(&self.stats),
         }
     }

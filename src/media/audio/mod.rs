@@ -15,6 +15,7 @@
 mod codec;
 mod devices;
 mod keeper;
+mod melody;
 mod native;
 mod playout;
 pub mod processing;
@@ -22,7 +23,9 @@ pub mod processing;
 mod pulse;
 mod resample;
 mod ring;
+mod ringer;
 mod session;
+mod speech;
 mod stats;
 mod streams;
 mod tone;
@@ -30,8 +33,10 @@ mod wav;
 mod worker;
 
 pub use devices::list_devices;
+pub use melody::Chime;
+pub use ringer::{Ringer, SoundTest};
 pub use session::{AudioPorts, AudioSession, SoundChoice};
-pub use stats::AudioStats;
+pub use stats::{AudioStats, SoundLevels};
 
 use std::path::PathBuf;
 

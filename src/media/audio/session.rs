@@ -2,14 +2,14 @@
 
 use super::AudioError;
 use super::keeper::{self, Wish};
-use super::stats::AudioStats;
+use super::stats::{AudioStats, SoundLevels};
 use super::worker::{Shared, Switches, Worker};
 use crate::config::{MicrophoneChoice, SoundProcessing, SpeakerChoice};
 use crate::media::event::MediaEvents;
 use crate::media::ports::{EncodedAudio, ReceivedPacket, SendControl};
 use crate::media::video::latest::Latest;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ pub struct AudioSession {
 
 impl AudioSession {
     /// Starts the threads and returns at once. Devices are opened on a thread of their own: success, failure and later
-    /// loss are told through `events`, and none of them ends the session.
+    /// loss are told through `events`, and none of them ends the session. `levels` is renewed every 100 ms.
     ///
     /// # Errors
     /// The codec or a thread could not be started.
@@ -60,12 +60,15 @@ impl AudioSession {
         choice: SoundChoice,
         ports: AudioPorts,
         events: MediaEvents,
+        levels: Latest<SoundLevels>,
     ) -> Result<Self, AudioError> {
         let SoundChoice { microphone, speaker, processing } = choice;
         let shared = Shared {
             stopping: Arc::new(AtomicBool::new(false)),
             muted: Arc::new(AtomicBool::new(false)),
             switches: Arc::new(Switches::new(processing)),
+            volume: Arc::new(AtomicU32::new(1f32.to_bits())),
+            levels,
             stats: Latest::new(),
         };
         let (wishes, wished) = sync_channel(WISHES);
@@ -90,6 +93,11 @@ impl AudioSession {
     /// Sends silence (true) or sound, from the next 10 ms on.
     pub fn set_muted(&self, muted: bool) {
         self.shared.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// Plays what arrives at this factor of its height, from the next 10 ms on.
+    pub fn set_volume(&self, factor: f32) {
+        self.shared.volume.store(factor.to_bits(), Ordering::Relaxed);
     }
 
     /// Does this to the microphone's sound, from the next 10 ms on.

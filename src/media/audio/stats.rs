@@ -63,6 +63,17 @@ pub struct AudioStats {
     pub speaker_underruns: u64,
 }
 
+/// How loud the last 100 ms were, root mean square with full scale 1: what a level meter shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SoundLevels {
+    /// What the microphone hears, also while it is muted.
+    pub microphone: f32,
+    /// What the speaker is given.
+    pub speaker: f32,
+    /// Somebody speaks into the microphone.
+    pub speaking: bool,
+}
+
 impl AudioStats {
     /// Share of the samples played that were made up, 0 to 1.
     pub fn concealed_ratio(&self) -> f64 {

@@ -9,7 +9,8 @@ use super::processing::{Drift, Processing};
 use super::resample::Resampler;
 use super::ring::{Calls, CaptureReader, Health, PlaybackWriter};
 use super::session::AudioPorts;
-use super::stats::{AudioStats, Loudness, samples_ms};
+use super::speech::SpeechDetector;
+use super::stats::{AudioStats, Loudness, SoundLevels, samples_ms};
 use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
 use super::{AudioError, BLOCK, FRAME, SAMPLE_RATE};
@@ -18,7 +19,7 @@ use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
 use crate::media::ports::EncodedAudio;
 use crate::media::video::latest::Latest;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
@@ -117,6 +118,9 @@ pub(crate) struct Shared {
     pub(crate) stopping: Arc<AtomicBool>,
     pub(crate) muted: Arc<AtomicBool>,
     pub(crate) switches: Arc<Switches>,
+    /// Factor of what is played, the bits of an `f32`.
+    pub(crate) volume: Arc<AtomicU32>,
+    pub(crate) levels: Latest<SoundLevels>,
     pub(crate) stats: Latest<AudioStats>,
 }
 
@@ -166,6 +170,9 @@ pub(crate) struct Worker {
     drift: Drift,
     playout: Playout<OpusDecoder>,
     played: Loudness,
+    /// The volume of the block before.
+    volume: f32,
+    speech: SpeechDetector,
     stats: AudioStats,
     converted: Vec<f32>,
 }
@@ -218,6 +225,8 @@ impl Worker {
             drift: Drift::default(),
             playout: Playout::new(OpusDecoder::new()?),
             played: Loudness::default(),
+            volume: 1.0,
+            speech: SpeechDetector::default(),
             stats: AudioStats::default(),
             converted: Vec::with_capacity(SAMPLE_RATE as usize / 10),
         })
@@ -340,8 +349,8 @@ impl Worker {
                 Output::Off(timer) | Output::File(_, timer) => timer.due(now).is_some(),
                 Output::Device { ring, hertz, cushion, .. } => {
                     let scale = |samples: usize| samples * *hertz as usize / SAMPLE_RATE as usize;
-                    let wanted =
-                        ring.health().largest().max(scale(BLOCK)) + scale(cushion.adapt(ring.health().glitched(), now));
+                    let wanted = ring.health().largest().max(scale(BLOCK))
+                        + scale(cushion.adapt(ring.health().glitched(), now));
                     ring.fill() < wanted
                 }
             };
@@ -350,6 +359,8 @@ impl Worker {
             }
             let mut block = [0.0; BLOCK];
             self.playout.pull(now, &mut block);
+            let volume = f32::from_bits(self.shared.volume.load(Ordering::Relaxed));
+            slope(&mut block, std::mem::replace(&mut self.volume, volume), volume);
             self.played.add(&block);
             if matches!(self.input, Input::Device { .. }) {
                 // The very signal that the speaker gets; without a speaker nothing can be heard of it.
@@ -418,6 +429,9 @@ impl Worker {
             self.stats.speaker_underruns = ring.health().glitched();
         }
         self.shared.stats.publish(self.stats);
+        let (microphone, speaker) = (self.stats.microphone_level as f32, self.stats.received_level as f32);
+        let speaking = self.speech.handle_level(microphone);
+        self.shared.levels.publish(SoundLevels { microphone, speaker, speaking });
     }
 }
 
@@ -481,17 +495,16 @@ impl Sender {
     /// Silences the block, or lets it through; a change is a slope over the block, so that nobody hears a click.
     fn apply_mute(&mut self, block: &mut [f32; BLOCK], muted: bool) {
         let wanted = if muted { 0.0 } else { 1.0 };
-        if self.gain == wanted {
-            if muted {
-                block.fill(0.0);
-            }
-            return;
-        }
-        let step = (wanted - self.gain) / BLOCK as f32;
-        for sample in block {
-            self.gain += step;
-            *sample *= self.gain;
-        }
-        self.gain = wanted;
+        slope(block, std::mem::replace(&mut self.gain, wanted), wanted);
+    }
+}
+
+/// Multiplies the block with a factor that goes from one to the other.
+fn slope(block: &mut [f32; BLOCK], from: f32, to: f32) {
+    let step = (to - from) / BLOCK as f32;
+    if step != 0.0 {
+        block.iter_mut().enumerate().for_each(|(index, sample)| *sample *= from + step * (index + 1) as f32);
+    } else if to != 1.0 {
+        block.iter_mut().for_each(|sample| *sample *= to);
     }
 }

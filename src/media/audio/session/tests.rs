@@ -23,7 +23,7 @@ fn looped(microphone: MicrophoneChoice, speaker: SpeakerChoice) -> (End, JoinHan
     let (news, events) = mpsc::channel(MEDIA_EVENT_CAPACITY);
     let control = Arc::new(SendControl::new(0));
     let ports = AudioPorts { out, packets, control: Arc::clone(&control) };
-    let session = AudioSession::start(choice(microphone, speaker), ports, news).unwrap();
+    let session = AudioSession::start(choice(microphone, speaker), ports, news, Latest::new()).unwrap();
     let wire = std::thread::Builder::new()
         .name("wire".into())
         .spawn(move || {
@@ -161,7 +161,7 @@ fn the_echo_sends_back_what_came_about_a_second_later() {
     let threads = [wire(sent_a, to_b), wire(sent_b, to_a)];
     let start = |out, packets, microphone, speaker| {
         let ports = AudioPorts { out, packets, control: Arc::clone(&control) };
-        AudioSession::start(choice(microphone, speaker), ports, news.clone()).unwrap()
+        AudioSession::start(choice(microphone, speaker), ports, news.clone(), Latest::new()).unwrap()
     };
     let caller = start(out_a, packets_a, MicrophoneChoice::Tone, SpeakerChoice::File(path.clone()));
     let echo = start(out_b, packets_b, MicrophoneChoice::Echo, SpeakerChoice::None);
