@@ -24,18 +24,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 
 /// How often the rings are looked after.
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_micros(2500);
 /// Length of a block.
 const BLOCK_TIME: Duration = Duration::from_millis(10);
 /// A timer that fell behind this much (the machine slept) starts anew instead of catching up.
 const MAX_BEHIND: Duration = Duration::from_secs(10);
 /// How often the figures are renewed.
 const STATS_INTERVAL: Duration = Duration::from_millis(100);
-/// Sound kept ready for the speaker beyond its largest callback, samples: the tick, and as much again for a thread
-/// that is woken late. Grows by a step with every underrun and shrinks again, a step at a time, without one.
-const CUSHION: usize = 240;
+/// Sound kept ready for the speaker beyond its largest callback, samples: the tick, and 0.5 ms for a thread that is
+/// woken late.
+const CUSHION: usize = 144;
+/// Grows by a step with every underrun and shrinks again, a step at a time, without one.
+const CUSHION_STEP: usize = 240;
 const CUSHION_MAX: usize = 2880;
 const CUSHION_CALM: Duration = Duration::from_secs(20);
+/// A device that took much at once (at its start, mostly) is expected to do so again for this long to twice as long.
+const CUSHION_LOOK: Duration = Duration::from_secs(1);
 /// Sound that is missing for longer than this has a gap in the RTP timestamps too.
 const GAP: Duration = Duration::from_millis(100);
 
@@ -92,19 +96,34 @@ pub(crate) struct Cushion {
     extra: usize,
     glitched: u64,
     changed: Instant,
+    /// Largest callback in this stretch of [`CUSHION_LOOK`] and in the one before it, frames.
+    largest: [usize; 2],
+    looked: Instant,
 }
 
 impl Cushion {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { extra: CUSHION, glitched: 0, changed: now }
+        Self { extra: CUSHION, glitched: 0, changed: now, largest: [0; 2], looked: now }
     }
 
+    /// Frames that the device takes at once these days.
+    fn at_once(&mut self, health: &Health, now: Instant) -> usize {
+        self.largest[0] = self.largest[0].max(health.largest());
+        let largest = self.largest[0].max(self.largest[1]);
+        if now.saturating_duration_since(self.looked) > CUSHION_LOOK {
+            self.looked = now;
+            self.largest = [health.take_largest(), self.largest[0]];
+        }
+        largest
+    }
+
+    /// Samples to hold beyond that.
     fn adapt(&mut self, glitched: u64, now: Instant) -> usize {
         if glitched != std::mem::replace(&mut self.glitched, glitched) {
-            self.extra = (self.extra + CUSHION).min(CUSHION_MAX);
+            self.extra = (self.extra + CUSHION_STEP).min(CUSHION_MAX);
             self.changed = now;
         } else if now.saturating_duration_since(self.changed) > CUSHION_CALM {
-            self.extra = self.extra.saturating_sub(CUSHION).max(CUSHION);
+            self.extra = self.extra.saturating_sub(CUSHION_STEP).max(CUSHION);
             self.changed = now;
         }
         self.extra
@@ -340,8 +359,13 @@ impl Worker {
                 Output::Off(timer) | Output::File(_, timer) => timer.due(now).is_some(),
                 Output::Device { ring, hertz, cushion, .. } => {
                     let scale = |samples: usize| samples * *hertz as usize / SAMPLE_RATE as usize;
-                    let wanted =
-                        ring.health().largest().max(scale(BLOCK)) + scale(cushion.adapt(ring.health().glitched(), now));
+                    let health = ring.health();
+                    // Before it called for the first time nobody knows how much it takes.
+                    let at_once = match cushion.at_once(health, now) {
+                        0 => scale(BLOCK),
+                        largest => largest,
+                    };
+                    let wanted = at_once + scale(cushion.adapt(health.glitched(), now));
                     ring.fill() < wanted
                 }
             };
