@@ -203,11 +203,7 @@ mod tests {
             agent.participant.agent_settings().sound_processing
         };
         assert_eq!(settings(&[]), SoundProcessing::default());
-        let off = settings(&[
-            "--echo-cancellation=off",
-            "--noise-suppression=off",
-            "--automatic-gain=off",
-        ]);
+        let off = settings(&["--echo-cancellation=off", "--noise-suppression=off", "--automatic-gain=off"]);
         assert_eq!(off, SoundProcessing::OFF);
         let some = settings(&["--echo-cancellation", "on", "--noise-suppression", "off"]);
         assert_eq!(some, SoundProcessing { noise_suppression: false, ..SoundProcessing::default() });

@@ -3,6 +3,7 @@
 use super::media_desk::MediaFigures;
 use super::{AudioReceived, AudioSent, CallStats, VideoReceived, VideoSent};
 use crate::media::audio::AudioStats;
+use crate::media::ports::VideoCodec;
 use crate::media::video::stats::{VideoReceiveSnapshot, VideoSendSnapshot};
 use crate::peer::PeerStats;
 use std::time::Instant;
@@ -58,6 +59,9 @@ impl Meter {
                 bitrate: bits(transport.audio_octets_sent, before.audio_octets_sent),
                 packets: transport.audio_packets_sent,
                 level: audio.sent_level_since(&self.audio),
+                microphone_ms: audio.microphone_device_ms + audio.microphone_ring_ms,
+                echo_lowered_db: audio.processing.echo_return_loss_enhancement_db,
+                drift_ppm: audio.processing.drift_ppm,
             },
             audio_received: AudioReceived {
                 bitrate: bits(transport.audio_octets_received, before.audio_octets_received),
@@ -80,6 +84,7 @@ impl Meter {
 
 fn video_sent(sent: &VideoSendSnapshot) -> VideoSent {
     VideoSent {
+        codec: sent.codec.map(VideoCodec::name),
         width: sent.size.map_or(0, |size| size.width),
         height: sent.size.map_or(0, |size| size.height),
         target_bitrate: sent.target_bits_per_second as f64,
@@ -90,6 +95,7 @@ fn video_sent(sent: &VideoSendSnapshot) -> VideoSent {
 
 fn video_received(received: &VideoReceiveSnapshot) -> VideoReceived {
     VideoReceived {
+        codec: received.codec.map(VideoCodec::name),
         width: received.size.map_or(0, |size| size.width),
         height: received.size.map_or(0, |size| size.height),
         frames: received.decoded,
@@ -105,6 +111,7 @@ fn audio_received(audio: &AudioStats) -> AudioReceived {
     AudioReceived {
         concealed_ratio: audio.concealed_ratio(),
         buffer_ms: audio.buffer_ms,
+        speaker_ms: audio.speaker_ring_ms + audio.speaker_device_ms,
         ..AudioReceived::default()
     }
 }

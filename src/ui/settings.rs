@@ -78,6 +78,7 @@ impl SettingsWindow {
 
     fn sections_ui(&mut self, ui: &mut Ui, snapshot: &Snapshot, actions: &mut Actions) {
         self.devices_ui(ui, snapshot, actions);
+        Self::processing_ui(ui, &snapshot.settings, actions);
         section(ui, "You");
         self.name_ui(ui, &snapshot.settings, actions);
         accept_ui(ui, &snapshot.settings, actions);
@@ -137,6 +138,22 @@ impl SettingsWindow {
         };
         if let Some(choice) = self.speaker.ui(ui, &kind, &speakers, &devices.speakers, &settings.speaker) {
             actions.send(Intent::SelectSpeaker(choice));
+        }
+    }
+
+    fn processing_ui(ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
+        let mut processing = settings.sound_processing;
+        let boxes = [
+            (&mut processing.echo_cancellation, "Cancel the echo of the speaker"),
+            (&mut processing.noise_suppression, "Suppress noise"),
+            (&mut processing.automatic_gain, "Adjust the microphone's loudness by itself"),
+        ];
+        for (switch, words) in boxes {
+            ui.checkbox(switch, words);
+        }
+        if processing != settings.sound_processing {
+            let changed = Settings { sound_processing: processing, ..settings.clone() };
+            actions.send(Intent::ChangeSettings(Box::new(changed)));
         }
     }
 

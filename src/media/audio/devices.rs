@@ -4,6 +4,7 @@
 //! in its place) it is asked through [`pulse`](super::pulse), else the system's own library through
 //! [`native`](super::native). Neither can hang its caller.
 
+use super::AudioError;
 use super::native;
 #[cfg(target_os = "linux")]
 use super::pulse;
@@ -11,7 +12,6 @@ use super::resample::Resampler;
 use super::ring::{CaptureReader, Health, PlaybackWriter};
 #[cfg(target_os = "linux")]
 use super::{SAMPLE_RATE, ring};
-use super::AudioError;
 use crate::media::device::Device;
 use crate::media::event::DeviceKind;
 use std::sync::Arc;
@@ -124,8 +124,12 @@ pub(super) struct OpenStream {
 /// A stream of either sound system; only ever dropped.
 pub(super) enum AnyStream {
     #[cfg(target_os = "linux")]
-    Server { _stream: pulse::Stream },
-    Native { _stream: native::Stream },
+    Server {
+        _stream: pulse::Stream,
+    },
+    Native {
+        _stream: native::Stream,
+    },
 }
 
 impl From<native::Stream> for AnyStream {
@@ -353,8 +357,10 @@ mod tests {
     #[test]
     fn an_id_tells_devices_of_one_name_apart() {
         let names = |id: &str, name: &str| Names { id: id.into(), name: name.into() };
-        let all = [names("pulseaudio:a", "Headset"), names("pulseaudio:b", "Headset"), names("pulseaudio:c", "a")];
-        for (chosen, id) in [("pulseaudio:b", "pulseaudio:b"), ("b", "pulseaudio:b"), ("Headset", "pulseaudio:a")]
+        let all =
+            [names("pulseaudio:a", "Headset"), names("pulseaudio:b", "Headset"), names("pulseaudio:c", "a")];
+        for (chosen, id) in
+            [("pulseaudio:b", "pulseaudio:b"), ("b", "pulseaudio:b"), ("Headset", "pulseaudio:a")]
         {
             assert_eq!(pick(&all, chosen).map(|found| found.id.as_str()), Some(id), "{chosen}");
         }

@@ -16,15 +16,18 @@ mod codec;
 mod devices;
 mod keeper;
 mod native;
+mod pace;
 mod playout;
 pub mod processing;
 #[cfg(target_os = "linux")]
 mod pulse;
 mod resample;
 mod ring;
+mod sender;
 mod session;
 mod stats;
 mod streams;
+mod switches;
 mod tone;
 mod wav;
 mod worker;

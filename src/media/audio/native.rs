@@ -104,7 +104,14 @@ fn open<End: Send + 'static>(
                     let text = device.to_string();
                     let names = known(&device).unwrap_or_else(|| Names { id: text.clone(), name: text });
                     let hertz = config.sample_rate;
-                    return Ok(Opened::new(end, resampler, hertz, Stream(Some(stream)).into(), health, names));
+                    return Ok(Opened::new(
+                        end,
+                        resampler,
+                        hertz,
+                        Stream(Some(stream)).into(),
+                        health,
+                        names,
+                    ));
                 }
                 Err(error) => {
                     tracing::debug!(%device, ?format, ?config, %error, "could not be opened like this");

@@ -189,8 +189,9 @@ mod tests {
         let (mut out, mut given) = (Vec::new(), 0u64);
         let mut give = |resampler: &mut Resampler, seconds: usize, hertz: f64| {
             for _ in 0..seconds * 100 {
-                let piece: Vec<f32> =
-                    (0..480).map(|i| ((given + i) as f64 * hertz * 2.0 * PI / 48_000.0).sin() as f32).collect();
+                let piece: Vec<f32> = (0..480)
+                    .map(|i| ((given + i) as f64 * hertz * 2.0 * PI / 48_000.0).sin() as f32)
+                    .collect();
                 given += 480;
                 resampler.process(&piece, &mut out);
             }

@@ -45,8 +45,7 @@ impl Health {
         self.called_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
         // Only the callback writes it.
         let moved = (self.clock.load(Ordering::Relaxed) as u32).wrapping_add(frames as u32);
-        self.clock
-            .store(u64::from(elapsed.as_micros() as u32) << 32 | u64::from(moved), Ordering::Relaxed);
+        self.clock.store(u64::from(elapsed.as_micros() as u32) << 32 | u64::from(moved), Ordering::Relaxed);
         self.largest.fetch_max(frames as u32, Ordering::Relaxed);
     }
 

@@ -3,7 +3,8 @@
 use super::AudioError;
 use super::keeper::{self, Wish};
 use super::stats::AudioStats;
-use super::worker::{Shared, Switches, Worker};
+use super::switches::Switches;
+use super::worker::{Shared, Worker};
 use crate::config::{MicrophoneChoice, SoundProcessing, SpeakerChoice};
 use crate::media::event::MediaEvents;
 use crate::media::ports::{EncodedAudio, ReceivedPacket, SendControl};
@@ -56,11 +57,7 @@ impl AudioSession {
     ///
     /// # Errors
     /// The codec or a thread could not be started.
-    pub fn start(
-        choice: SoundChoice,
-        ports: AudioPorts,
-        events: MediaEvents,
-    ) -> Result<Self, AudioError> {
+    pub fn start(choice: SoundChoice, ports: AudioPorts, events: MediaEvents) -> Result<Self, AudioError> {
         let SoundChoice { microphone, speaker, processing } = choice;
         let shared = Shared {
             stopping: Arc::new(AtomicBool::new(false)),

@@ -53,8 +53,7 @@ fn talk(
         let echo = room.hear();
         let voice = near(block);
         // No microphone is silent: -70 dBFS.
-        let mut captured: [f32; BLOCK] =
-            std::array::from_fn(|i| echo[i] + voice[i] + hiss.next() * 0.000_5);
+        let mut captured: [f32; BLOCK] = std::array::from_fn(|i| echo[i] + voice[i] + hiss.next() * 0.000_5);
         heard.echo.extend(echo);
         processing.capture(&mut captured);
         heard.sent.extend(captured);
@@ -74,7 +73,10 @@ fn the_echo_is_30_db_down_within_three_seconds() {
             let room = Room::new(seed, delay_ms, ECHO_GAIN, 0.0);
             let heard = talk(&mut processing, room, 10, nobody);
             let (early, late) = (heard.erle_db(0, 1), heard.erle_db(3, 10));
-            eprintln!("{delay_ms} ms: {early:.1} dB in the first second, {late:.1} dB after three; {:?}", processing.figures());
+            eprintln!(
+                "{delay_ms} ms: {early:.1} dB in the first second, {late:.1} dB after three; {:?}",
+                processing.figures()
+            );
             assert!(late >= 30.0, "seed {seed}, {delay_ms} ms, {switches:?}: {late:.1} dB");
         }
     }
@@ -109,7 +111,8 @@ fn the_near_voice_gets_through_while_both_talk() {
     let switches = ECHO_ONLY;
     let mut processing = Processing::new(switches);
     let mut voice = Voice::new(11, 190.0);
-    let near: Vec<[f32; BLOCK]> = (0..15 * SECOND).map(|_| voice.block().map(|sample| sample * 0.5)).collect();
+    let near: Vec<[f32; BLOCK]> =
+        (0..15 * SECOND).map(|_| voice.block().map(|sample| sample * 0.5)).collect();
     let speaks = |block: usize| if block < 5 * SECOND { [0.0; BLOCK] } else { near[block] };
     let both = talk(&mut processing, Room::new(4, ECHO_DELAY_MS, ECHO_GAIN, 0.0), 15, speaks);
     let mut alone = Processing::new(switches);

@@ -6,11 +6,11 @@ use super::PulseError;
 use super::link::{End, Link, Order, read};
 use super::wire::SAMPLE;
 use mio::Waker;
+use pulseaudio::protocol::stream::{BufferAttr, StreamFlags};
 use pulseaudio::protocol::{
     self, AuthParams, ChannelMap, Command, CommandReply, Prop, Props, SampleFormat, SampleSpec,
     SubscriptionMask,
 };
-use pulseaudio::protocol::stream::{BufferAttr, StreamFlags};
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
@@ -139,7 +139,10 @@ impl Server {
         self.order(Order::Version(version))?;
         let mut props = Props::new();
         props.set(Prop::ApplicationName, c"Ahoy");
-        props.set(Prop::ApplicationProcessId, CString::new(std::process::id().to_string()).unwrap_or_default());
+        props.set(
+            Prop::ApplicationProcessId,
+            CString::new(std::process::id().to_string()).unwrap_or_default(),
+        );
         let _: protocol::SetClientNameReply = self.ask(Command::SetClientName(props))?;
         let mask = SubscriptionMask::SINK | SubscriptionMask::SOURCE | SubscriptionMask::SERVER;
         self.raw(|reply| Order::Ask(Command::Subscribe(mask), reply)).map(drop)
@@ -192,10 +195,7 @@ impl Server {
             sample_spec: SPEC,
             channel_map: ChannelMap::mono(),
             source_name: Some(name(source)?),
-            buffer_attr: BufferAttr {
-                fragment_size: octets(FRAGMENT),
-                ..BufferAttr::default()
-            },
+            buffer_attr: BufferAttr { fragment_size: octets(FRAGMENT), ..BufferAttr::default() },
             flags: StreamFlags { adjust_latency: true, ..StreamFlags::default() },
             props: purpose(),
             ..protocol::RecordStreamParams::default()
@@ -278,7 +278,8 @@ impl Server {
     }
 }
 
-const SPEC: SampleSpec = SampleSpec { format: SampleFormat::Float32Le, channels: 1, sample_rate: SAMPLE_RATE };
+const SPEC: SampleSpec =
+    SampleSpec { format: SampleFormat::Float32Le, channels: 1, sample_rate: SAMPLE_RATE };
 
 fn octets(samples: usize) -> u32 {
     (samples * SAMPLE) as u32
@@ -289,14 +290,18 @@ fn text(name: &CStr) -> String {
 }
 
 fn name(name: &str) -> Result<CString, PulseError> {
-    CString::new(name).map_err(|_| PulseError::NotRunning)
+    // The names come from the server itself, which ends them with a zero.
+    CString::new(name)
+        .map_err(|error| PulseError::Protocol(protocol::ProtocolError::Invalid(error.to_string())))
 }
 
 fn format(spec: &SampleSpec) -> String {
     let kind = match spec.format {
         SampleFormat::U8 => "u8",
         SampleFormat::S16Le | SampleFormat::S16Be => "i16",
-        SampleFormat::S24Le | SampleFormat::S24Be | SampleFormat::S24In32Le | SampleFormat::S24In32Be => "i24",
+        SampleFormat::S24Le | SampleFormat::S24Be | SampleFormat::S24In32Le | SampleFormat::S24In32Be => {
+            "i24"
+        }
         SampleFormat::S32Le | SampleFormat::S32Be => "i32",
         SampleFormat::Float32Le | SampleFormat::Float32Be => "f32",
         _ => "other",
