@@ -54,6 +54,18 @@ pub(super) enum Command {
         /// As `--speaker`.
         source: String,
     },
+    /// Switch what is done to the microphone's sound; what is left out stays as it is.
+    SoundProcessing {
+        /// Take out the other side's voice.
+        #[serde(default)]
+        echo_cancellation: Option<bool>,
+        /// Lower steady noise.
+        #[serde(default)]
+        noise_suppression: Option<bool>,
+        /// Level the loudness.
+        #[serde(default)]
+        automatic_gain: Option<bool>,
+    },
     /// Report every frame.
     Frames {
         /// On or off.
@@ -108,6 +120,9 @@ impl Command {
             Self::Camera { source } => source.parse().map(Intent::SelectCamera).into_iter().collect(),
             Self::Microphone { source } => source.parse().map(Intent::SelectMicrophone).into_iter().collect(),
             Self::Speaker { source } => source.parse().map(Intent::SelectSpeaker).into_iter().collect(),
+            Self::SoundProcessing { echo_cancellation, noise_suppression, automatic_gain } => {
+                vec![Intent::SwitchProcessing { echo_cancellation, noise_suppression, automatic_gain }]
+            }
             Self::Quit => vec![Intent::Quit],
             Self::Frames { .. } => Vec::new(),
         }
@@ -130,6 +145,14 @@ mod tests {
                 Intent::Message { text: "hi".into(), to: Some("bob".into()) },
             ),
             (r#"{"command":"mute","video":true}"#, Intent::MuteCamera(true)),
+            (
+                r#"{"command":"sound-processing","noise_suppression":false}"#,
+                Intent::SwitchProcessing {
+                    echo_cancellation: None,
+                    noise_suppression: Some(false),
+                    automatic_gain: None,
+                },
+            ),
             (r#"{"command":"quit"}"#, Intent::Quit),
         ];
         for (line, intent) in cases {

@@ -59,6 +59,9 @@ impl Meter {
                 bitrate: bits(transport.audio_octets_sent, before.audio_octets_sent),
                 packets: transport.audio_packets_sent,
                 level: audio.sent_level_since(&self.audio),
+                microphone_ms: audio.microphone_device_ms + audio.microphone_ring_ms,
+                echo_lowered_db: audio.processing.echo_return_loss_enhancement_db,
+                drift_ppm: audio.processing.drift_ppm,
             },
             audio_received: AudioReceived {
                 bitrate: bits(transport.audio_octets_received, before.audio_octets_received),
@@ -108,6 +111,7 @@ fn audio_received(audio: &AudioStats) -> AudioReceived {
     AudioReceived {
         concealed_ratio: audio.concealed_ratio(),
         buffer_ms: audio.buffer_ms,
+        speaker_ms: audio.speaker_ring_ms + audio.speaker_device_ms,
         ..AudioReceived::default()
     }
 }

@@ -65,6 +65,15 @@ pub enum Intent {
     SelectMicrophone(MicrophoneChoice),
     /// Use another speaker, from now on and in the present call.
     SelectSpeaker(SpeakerChoice),
+    /// Switch what is done to the microphone's sound; `None` leaves a switch as it is.
+    SwitchProcessing {
+        /// Take out the other side's voice.
+        echo_cancellation: Option<bool>,
+        /// Lower steady noise.
+        noise_suppression: Option<bool>,
+        /// Level the loudness.
+        automatic_gain: Option<bool>,
+    },
     /// Look for devices again.
     RefreshDevices,
     /// Replace the settings that last.

@@ -82,6 +82,12 @@ pub struct AudioSent {
     pub packets: u64,
     /// Root mean square of the last interval, 0 to 1 of full scale.
     pub level: f64,
+    /// What waits between the microphone and the encoder, the device's own buffer included, milliseconds.
+    pub microphone_ms: f64,
+    /// By how much the echo canceller's filter lowers the echo of the speaker, dB; unknown until there was some.
+    pub echo_lowered_db: Option<f64>,
+    /// By how much the speaker's clock is faster than the microphone's, in millionths.
+    pub drift_ppm: f64,
 }
 
 /// Figures of the sound that we receive.
@@ -97,6 +103,8 @@ pub struct AudioReceived {
     pub concealed_ratio: f64,
     /// What waits in the playout buffer, milliseconds.
     pub buffer_ms: f64,
+    /// What waits between the playout buffer and the speaker, the device's own buffer included, milliseconds.
+    pub speaker_ms: f64,
     /// Root mean square of the last interval, 0 to 1 of full scale.
     pub level: f64,
 }

@@ -56,6 +56,19 @@ impl Engine {
                 self.change_settings(|settings| settings.speaker = speaker);
                 self.with_call(|call, context, _| call.reopen_speaker(context));
             }
+            Intent::SwitchProcessing { echo_cancellation, noise_suppression, automatic_gain } => {
+                self.change_settings(|settings| {
+                    let switches = &mut settings.sound_processing;
+                    for (switch, wanted) in [
+                        (&mut switches.echo_cancellation, echo_cancellation),
+                        (&mut switches.noise_suppression, noise_suppression),
+                        (&mut switches.automatic_gain, automatic_gain),
+                    ] {
+                        *switch = wanted.unwrap_or(*switch);
+                    }
+                });
+                self.with_call(|call, context, _| call.switch_processing(context));
+            }
             Intent::RefreshDevices => {
                 self.desk.order(DeskOrder::ListDevices);
             }

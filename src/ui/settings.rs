@@ -80,6 +80,7 @@ impl SettingsWindow {
 
     fn sections_ui(&mut self, ui: &mut Ui, snapshot: &Snapshot, actions: &mut Actions) {
         self.devices_ui(ui, snapshot, actions);
+        Self::processing_ui(ui, &snapshot.settings, actions);
         section(ui, "You");
         self.name_ui(ui, &snapshot.settings, actions);
         accept_ui(ui, &snapshot.settings, actions);
@@ -141,6 +142,22 @@ impl SettingsWindow {
             actions.send(Intent::SelectSpeaker(choice));
         }
         self.sound.ui(ui, snapshot, actions);
+    }
+
+    fn processing_ui(ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
+        let mut processing = settings.sound_processing;
+        let boxes = [
+            (&mut processing.echo_cancellation, "Cancel the echo of the speaker"),
+            (&mut processing.noise_suppression, "Suppress noise"),
+            (&mut processing.automatic_gain, "Adjust the microphone's loudness by itself"),
+        ];
+        for (switch, words) in boxes {
+            ui.checkbox(switch, words);
+        }
+        if processing != settings.sound_processing {
+            let changed = Settings { sound_processing: processing, ..settings.clone() };
+            actions.send(Intent::ChangeSettings(Box::new(changed)));
+        }
     }
 
     fn name_ui(&mut self, ui: &mut Ui, settings: &Settings, actions: &mut Actions) {

@@ -5,10 +5,11 @@
 
 use super::AudioError;
 use super::devices::{Names, OpenStream, Opened, Present, System, pick};
+use super::pace::{Cushion, Timer};
 use super::ring::Calls;
 use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
-use super::worker::{Change, Cushion, Input, Output, Timer};
+use super::worker::{Change, Input, Output};
 use crate::config::{MicrophoneChoice, SpeakerChoice};
 use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
 use std::sync::Arc;

@@ -14,9 +14,11 @@
 
 mod codec;
 mod devices;
+mod gain;
 mod keeper;
 mod melody;
 mod native;
+mod pace;
 mod playout;
 pub mod processing;
 #[cfg(target_os = "linux")]
@@ -24,10 +26,12 @@ mod pulse;
 mod resample;
 mod ring;
 mod ringer;
+mod sender;
 mod session;
 mod speech;
 mod stats;
 mod streams;
+mod switches;
 mod tone;
 mod wav;
 mod worker;

@@ -64,7 +64,12 @@ impl Health {
         Duration::from_micros(u64::from(self.device_us.load(Ordering::Relaxed)))
     }
 
-    /// Largest callback so far, frames.
+    /// Begins a new measurement of the largest callback and gives the old one, frames.
+    pub(crate) fn take_largest(&self) -> usize {
+        self.largest.swap(0, Ordering::Relaxed) as usize
+    }
+
+    /// Largest callback of this measurement, frames.
     pub(crate) fn largest(&self) -> usize {
         self.largest.load(Ordering::Relaxed) as usize
     }

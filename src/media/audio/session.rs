@@ -3,7 +3,8 @@
 use super::AudioError;
 use super::keeper::{self, Wish};
 use super::stats::{AudioStats, SoundLevels};
-use super::worker::{Shared, Switches, Worker};
+use super::switches::Switches;
+use super::worker::{Shared, Worker};
 use crate::config::{MicrophoneChoice, SoundProcessing, SpeakerChoice};
 use crate::media::event::MediaEvents;
 use crate::media::ports::{EncodedAudio, ReceivedPacket, SendControl};

@@ -3,43 +3,32 @@
 //! Driven by its own clock, 5 ms a tick, and by arriving packets. A microphone device sets the pace of sending and a
 //! speaker device the pace of playing; without a device a timer does. It never opens a device or waits for one.
 
-use super::codec::{Encoded, Encoder, OpusDecoder};
+use super::codec::OpusDecoder;
+use super::gain::slope;
+use super::pace::{Cushion, Timer};
 use super::playout::Playout;
 use super::processing::{Drift, Processing};
 use super::resample::Resampler;
 use super::ring::{Calls, CaptureReader, Health, PlaybackWriter};
+use super::sender::Sender;
 use super::session::AudioPorts;
 use super::speech::SpeechDetector;
 use super::stats::{AudioStats, Loudness, SoundLevels, samples_ms};
+use super::switches::Switches;
 use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
-use super::{AudioError, BLOCK, FRAME, SAMPLE_RATE};
-use crate::config::SoundProcessing;
+use super::{AudioError, BLOCK, SAMPLE_RATE};
 use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
-use crate::media::ports::EncodedAudio;
 use crate::media::video::latest::Latest;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::error::TrySendError;
 
 /// How often the rings are looked after.
-const TICK: Duration = Duration::from_millis(5);
-/// Length of a block.
-const BLOCK_TIME: Duration = Duration::from_millis(10);
-/// A timer that fell behind this much (the machine slept) starts anew instead of catching up.
-const MAX_BEHIND: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_micros(2500);
 /// How often the figures are renewed.
 const STATS_INTERVAL: Duration = Duration::from_millis(100);
-/// Sound kept ready for the speaker beyond its largest callback, samples: the tick, and as much again for a thread
-/// that is woken late. Grows by a step with every underrun and shrinks again, a step at a time, without one.
-const CUSHION: usize = 240;
-const CUSHION_MAX: usize = 2880;
-const CUSHION_CALM: Duration = Duration::from_secs(20);
-/// Sound that is missing for longer than this has a gap in the RTP timestamps too.
-const GAP: Duration = Duration::from_millis(100);
-
 /// Where sound comes from.
 pub(crate) enum Input {
     Off,
@@ -62,56 +51,6 @@ pub(crate) enum Change {
     Output(Output),
 }
 
-/// Counts the blocks that are due.
-pub(crate) struct Timer {
-    start: Instant,
-    blocks: u32,
-}
-
-impl Timer {
-    pub(crate) fn new(start: Instant) -> Self {
-        Self { start, blocks: 0 }
-    }
-
-    /// When the next block was due, if it was; call until it is not.
-    fn due(&mut self, now: Instant) -> Option<Instant> {
-        let mut next = self.start + BLOCK_TIME * self.blocks;
-        if next > now {
-            return None;
-        }
-        if now.saturating_duration_since(next) > MAX_BEHIND || self.blocks == u32::MAX {
-            *self = Self::new(now);
-            next = now;
-        }
-        self.blocks += 1;
-        Some(next)
-    }
-}
-
-/// How much sound a speaker's ring is kept filled with.
-pub(crate) struct Cushion {
-    extra: usize,
-    glitched: u64,
-    changed: Instant,
-}
-
-impl Cushion {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { extra: CUSHION, glitched: 0, changed: now }
-    }
-
-    fn adapt(&mut self, glitched: u64, now: Instant) -> usize {
-        if glitched != std::mem::replace(&mut self.glitched, glitched) {
-            self.extra = (self.extra + CUSHION).min(CUSHION_MAX);
-            self.changed = now;
-        } else if now.saturating_duration_since(self.changed) > CUSHION_CALM {
-            self.extra = self.extra.saturating_sub(CUSHION).max(CUSHION);
-            self.changed = now;
-        }
-        self.extra
-    }
-}
-
 /// What the session shares with its worker.
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -122,39 +61,6 @@ pub(crate) struct Shared {
     pub(crate) volume: Arc<AtomicU32>,
     pub(crate) levels: Latest<SoundLevels>,
     pub(crate) stats: Latest<AudioStats>,
-}
-
-/// What is wished to be done to the microphone's sound; written by the session, read by the worker.
-pub(crate) struct Switches {
-    echo_cancellation: AtomicBool,
-    noise_suppression: AtomicBool,
-    automatic_gain: AtomicBool,
-}
-
-impl Switches {
-    pub(crate) fn new(wanted: SoundProcessing) -> Self {
-        let SoundProcessing { echo_cancellation, noise_suppression, automatic_gain } = wanted;
-        Self {
-            echo_cancellation: echo_cancellation.into(),
-            noise_suppression: noise_suppression.into(),
-            automatic_gain: automatic_gain.into(),
-        }
-    }
-
-    /// A reader in between sees some switches turned and some not, and the rest 10 ms later.
-    pub(crate) fn set(&self, wanted: SoundProcessing) {
-        self.echo_cancellation.store(wanted.echo_cancellation, Ordering::Relaxed);
-        self.noise_suppression.store(wanted.noise_suppression, Ordering::Relaxed);
-        self.automatic_gain.store(wanted.automatic_gain, Ordering::Relaxed);
-    }
-
-    fn wanted(&self) -> SoundProcessing {
-        SoundProcessing {
-            echo_cancellation: self.echo_cancellation.load(Ordering::Relaxed),
-            noise_suppression: self.noise_suppression.load(Ordering::Relaxed),
-            automatic_gain: self.automatic_gain.load(Ordering::Relaxed),
-        }
-    }
 }
 
 /// The thread's state.
@@ -177,22 +83,6 @@ pub(crate) struct Worker {
     converted: Vec<f32>,
 }
 
-/// The sending half behind the microphone.
-struct Sender {
-    encoder: Encoder,
-    frame: [f32; FRAME],
-    filled: usize,
-    /// When the frame's first sample was captured.
-    captured: Instant,
-    /// When the next frame would begin if sound went on without a gap.
-    expected: Option<Instant>,
-    timestamp: u32,
-    gain: f32,
-    /// Before it was muted.
-    heard: Loudness,
-    loudness: Loudness,
-}
-
 impl Worker {
     pub(crate) fn new(
         ports: AudioPorts,
@@ -201,17 +91,7 @@ impl Worker {
         shared: Shared,
         now: Instant,
     ) -> Result<Self, AudioError> {
-        let sender = Sender {
-            encoder: Encoder::new()?,
-            frame: [0.0; FRAME],
-            filled: 0,
-            captured: now,
-            expected: None,
-            timestamp: rand::random(),
-            gain: if shared.muted.load(Ordering::Relaxed) { 0.0 } else { 1.0 },
-            heard: Loudness::default(),
-            loudness: Loudness::default(),
-        };
+        let sender = Sender::new(now, shared.muted.load(Ordering::Relaxed))?;
         let processing = Processing::new(shared.switches.wanted());
         Ok(Self {
             ports,
@@ -293,6 +173,7 @@ impl Worker {
 
     /// Sends what the microphone gathered.
     fn capture(&mut self, now: Instant) {
+        let muted = self.shared.muted.load(Ordering::Relaxed);
         let mut block = [0.0; BLOCK];
         let mut failure = None;
         match &mut self.input {
@@ -300,7 +181,7 @@ impl Worker {
             Input::Tone(tone, timer) => {
                 while let Some(captured) = timer.due(now) {
                     tone.read(&mut block);
-                    self.sender.send(&mut block, captured, &self.ports, &self.shared, &mut self.stats);
+                    self.sender.send(&mut block, captured, &self.ports, muted, &mut self.stats);
                 }
             }
             Input::File(source, timer) => {
@@ -308,7 +189,7 @@ impl Worker {
                     && let Some(captured) = timer.due(now)
                 {
                     failure = source.read(&mut block).err();
-                    self.sender.send(&mut block, captured, &self.ports, &self.shared, &mut self.stats);
+                    self.sender.send(&mut block, captured, &self.ports, muted, &mut self.stats);
                 }
             }
             Input::Device { ring, resampler, waiting, hertz, calls } => {
@@ -325,7 +206,7 @@ impl Worker {
                     block.copy_from_slice(&waiting[taken..taken + BLOCK]);
                     let age = Duration::from_secs_f64(samples_ms(waiting.len() - taken) / 1e3);
                     self.processing.capture(&mut block);
-                    self.sender.send(&mut block, now - age, &self.ports, &self.shared, &mut self.stats);
+                    self.sender.send(&mut block, now - age, &self.ports, muted, &mut self.stats);
                     taken += BLOCK;
                 }
                 waiting.drain(..taken);
@@ -349,8 +230,13 @@ impl Worker {
                 Output::Off(timer) | Output::File(_, timer) => timer.due(now).is_some(),
                 Output::Device { ring, hertz, cushion, .. } => {
                     let scale = |samples: usize| samples * *hertz as usize / SAMPLE_RATE as usize;
-                    let wanted = ring.health().largest().max(scale(BLOCK))
-                        + scale(cushion.adapt(ring.health().glitched(), now));
+                    let health = ring.health();
+                    // Before it called for the first time nobody knows how much it takes.
+                    let at_once = match cushion.at_once(health, now) {
+                        0 => scale(BLOCK),
+                        largest => largest,
+                    };
+                    let wanted = at_once + scale(cushion.adapt(health.glitched(), now));
                     ring.fill() < wanted
                 }
             };
@@ -369,7 +255,8 @@ impl Worker {
             }
             if let Input::Echo(echo) = &mut self.input {
                 let mut echoed = echo.exchange(&block);
-                self.sender.send(&mut echoed, now, &self.ports, &self.shared, &mut self.stats);
+                let muted = self.shared.muted.load(Ordering::Relaxed);
+                self.sender.send(&mut echoed, now, &self.ports, muted, &mut self.stats);
             }
             let mut failure = None;
             match &mut self.output {
@@ -432,79 +319,5 @@ impl Worker {
         let (microphone, speaker) = (self.stats.microphone_level as f32, self.stats.received_level as f32);
         let speaking = self.speech.handle_level(microphone);
         self.shared.levels.publish(SoundLevels { microphone, speaker, speaking });
-    }
-}
-
-impl Sender {
-    /// Takes 10 ms whose first sample was captured at `captured`.
-    fn send(
-        &mut self,
-        block: &mut [f32; BLOCK],
-        captured: Instant,
-        ports: &AudioPorts,
-        shared: &Shared,
-        stats: &mut AudioStats,
-    ) {
-        self.heard.add(block);
-        self.apply_mute(block, shared.muted.load(Ordering::Relaxed));
-        self.loudness.add(block);
-        if !ports.control.sending() {
-            self.filled = 0;
-            return;
-        }
-        if self.filled == 0 {
-            self.captured = captured;
-        }
-        self.frame[self.filled..self.filled + BLOCK].copy_from_slice(block);
-        self.filled += BLOCK;
-        if self.filled < FRAME {
-            return;
-        }
-        self.filled = 0;
-        if let Err(error) = self.encode(ports, stats) {
-            // Cannot happen with frames of 20 ms and a buffer of full size; if it does, the frame is lost, not the call.
-            tracing::warn!(%error, "a frame of sound could not be encoded");
-        }
-    }
-
-    fn encode(&mut self, ports: &AudioPorts, stats: &mut AudioStats) -> Result<(), opus::Error> {
-        let missing = self.expected.map(|expected| self.captured.saturating_duration_since(expected));
-        if missing.is_none_or(|missing| missing > GAP) {
-            let samples = missing.unwrap_or_default().as_secs_f64() * f64::from(SAMPLE_RATE);
-            self.timestamp = self.timestamp.wrapping_add(samples as u64 as u32);
-            self.encoder.restart()?;
-        }
-        self.expected = Some(self.captured + 2 * BLOCK_TIME);
-        self.encoder.adapt(ports.control.audio_bits_per_second(), ports.control.audio_loss())?;
-        let rtp_timestamp = self.timestamp;
-        self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
-        if let Encoded::Packet { data, talk_spurt } = self.encoder.encode(&self.frame)? {
-            let octets = data.len() as u64;
-            let packet = EncodedAudio { data, captured: self.captured, rtp_timestamp, talk_spurt };
-            match ports.out.try_send(packet) {
-                Ok(()) => {
-                    stats.sent_packets += 1;
-                    stats.sent_octets += octets;
-                }
-                Err(TrySendError::Full(_) | TrySendError::Closed(_)) => stats.sent_dropped += 1,
-            }
-        }
-        Ok(())
-    }
-
-    /// Silences the block, or lets it through; a change is a slope over the block, so that nobody hears a click.
-    fn apply_mute(&mut self, block: &mut [f32; BLOCK], muted: bool) {
-        let wanted = if muted { 0.0 } else { 1.0 };
-        slope(block, std::mem::replace(&mut self.gain, wanted), wanted);
-    }
-}
-
-/// Multiplies the block with a factor that goes from one to the other.
-fn slope(block: &mut [f32; BLOCK], from: f32, to: f32) {
-    let step = (to - from) / BLOCK as f32;
-    if step != 0.0 {
-        block.iter_mut().enumerate().for_each(|(index, sample)| *sample *= from + step * (index + 1) as f32);
-    } else if to != 1.0 {
-        block.iter_mut().for_each(|sample| *sample *= to);
     }
 }

@@ -290,7 +290,9 @@ fn text(name: &CStr) -> String {
 }
 
 fn name(name: &str) -> Result<CString, PulseError> {
-    CString::new(name).map_err(|_| PulseError::NotRunning)
+    // The names come from the server itself, which ends them with a zero.
+    CString::new(name)
+        .map_err(|error| PulseError::Protocol(protocol::ProtocolError::Invalid(error.to_string())))
 }
 
 fn format(spec: &SampleSpec) -> String {
