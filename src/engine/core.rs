@@ -202,8 +202,17 @@ impl Engine {
 
     fn handle_signaling(&mut self, event: SignalingEvent) {
         match event {
-            SignalingEvent::Connected { name, renamed } => self.connected(name, renamed),
-            SignalingEvent::Disconnected { reason } => self.disconnected(reason),
+            SignalingEvent::Connected { name, renamed } => {
+                self.connected(name, renamed);
+                self.with_call(|call, context, now| call.handle(Event::SignalingBack, context, now));
+            }
+            SignalingEvent::Alive => {
+                self.with_call(|call, context, now| call.handle(Event::SignalingBack, context, now));
+            }
+            SignalingEvent::Disconnected { reason } => {
+                self.disconnected(reason);
+                self.with_call(|call, context, now| call.handle(Event::SignalingLost, context, now));
+            }
             SignalingEvent::Users(users) => {
                 if self.call.as_ref().is_some_and(|call| !users.iter().any(|user| user == call.peer_name())) {
                     self.with_call(|call, context, now| call.handle(Event::PeerLeft, context, now));
@@ -266,6 +275,11 @@ impl Engine {
                     }
                 }
             }
+            Signal::PathCheck { answer: false } if targeted => {
+                // Its sender believes to be in a call with us, of which we know nothing: this program was started
+                // again, or our hang-up got lost. It need not wait for its path.
+                self.refuse(&from, HangUpReason::Failed);
+            }
             Signal::Answer(_) if targeted => {
                 // The answer to a call that has ended here meanwhile: its sender must not be left waiting. "Cancelled",
                 // because that ends what was answered, but not a call that its sender has begun to place since.
@@ -276,6 +290,7 @@ impl Engine {
             | Signal::Answer(_)
             | Signal::Candidate(_)
             | Signal::HangUp(_)
+            | Signal::PathCheck { .. }
             | Signal::MediaState { .. } => tracing::debug!("a signal from outside the call was ignored"),
         }
     }

@@ -1,9 +1,11 @@
 //! The registry in scenarios: no sockets, no clock.
 
 use super::registry::{Closing, ConnectionId, MAX_CONNECTIONS, Output, Registry};
+use super::session::Departure;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 const DATE: u64 = 1_700_000_000_000;
 
@@ -12,11 +14,12 @@ struct Scene {
     registry: Registry,
     inbox: HashMap<u64, Vec<Value>>,
     closed: Vec<u64>,
+    now: Instant,
 }
 
 impl Scene {
     fn new() -> Self {
-        Self { registry: Registry::new(), inbox: HashMap::new(), closed: Vec::new() }
+        Self { registry: Registry::new(), inbox: HashMap::new(), closed: Vec::new(), now: Instant::now() }
     }
 
     fn collect(&mut self) {
@@ -25,18 +28,28 @@ impl Scene {
                 Output::Text(text) => {
                     self.inbox.entry(id).or_default().push(serde_json::from_str(&text).unwrap());
                 }
-                Output::Close(Closing::Full) => self.closed.push(id),
+                Output::Close(Closing::Full | Closing::Replaced) => self.closed.push(id),
             }
         }
     }
 
     fn connect(&mut self, id: u64) {
-        self.registry.handle_connect(ConnectionId(id), DATE);
+        self.registry.handle_connect(ConnectionId(id), format!("token {id}"), DATE);
         self.collect();
     }
 
     fn disconnect(&mut self, id: u64) {
-        self.registry.handle_disconnect(ConnectionId(id), DATE);
+        self.lose(id, Departure::Closed);
+    }
+
+    fn lose(&mut self, id: u64, departure: Departure) {
+        self.registry.handle_disconnect(ConnectionId(id), departure, DATE, self.now);
+        self.collect();
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        self.now += duration;
+        self.registry.handle_timeout(DATE, self.now);
         self.collect();
     }
 
