@@ -5,6 +5,7 @@ use super::board::Board;
 use super::echo::Echo;
 use super::hosting::{HostingDesk, HostingEvent};
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
+use super::network::{self, NEWS_CAPACITY, NetworkNews};
 use super::wishes::Waiting;
 use super::{
     AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Question,
@@ -17,7 +18,7 @@ use crate::protocol::{HangUpReason, SessionDescription, Signal};
 use crate::signaling::client::{EVENT_CAPACITY, SignalingClient, SignalingEvent};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 /// Events of peer connections that may wait. When full the peer connection drops the event and fails its call.
@@ -46,6 +47,7 @@ struct Inbox {
     hosting: mpsc::Receiver<HostingEvent>,
     peer: mpsc::Receiver<(PeerTag, PeerEvent)>,
     desk: mpsc::Receiver<DeskEvent>,
+    network: mpsc::Receiver<NetworkNews>,
 }
 
 /// The one owner of the session and of the call.
@@ -67,6 +69,8 @@ pub(super) struct Engine {
     peer_events: mpsc::Sender<(PeerTag, PeerEvent)>,
     /// What waits until it is known whether there is anything to call with.
     pub(super) waiting: Option<Waiting>,
+    /// Whether there is a call: then losses are to be noticed in no time. Dropping it ends the network's watch.
+    in_call: watch::Sender<bool>,
     calls: u64,
     /// SDP sessions of other sides whose calls have ended, oldest first.
     ended_sessions: Vec<String>,
@@ -79,6 +83,9 @@ impl Engine {
         let (hosting_events, hosting) = mpsc::channel(HOSTING_EVENT_CAPACITY);
         let (peer_events, peer) = mpsc::channel(PEER_EVENT_CAPACITY);
         let (desk_events, desk_inbox) = mpsc::channel(DESK_EVENT_CAPACITY);
+        let (network_news, network) = mpsc::channel(NEWS_CAPACITY);
+        let (in_call, pace) = watch::channel(false);
+        tokio::spawn(network::run(pace, network_news));
         let snapshot = Snapshot { settings: Arc::new(options.settings.clone()), ..Snapshot::default() };
         let engine = Self {
             board: Board::new(snapshot, port.snapshots),
@@ -94,11 +101,12 @@ impl Engine {
             hosting_events,
             peer_events,
             waiting: None,
+            in_call,
             calls: 0,
             ended_sessions: Vec::new(),
             quitting: false,
         };
-        Ok((engine, Inbox { intents: port.intents, signaling, hosting, peer, desk: desk_inbox }))
+        Ok((engine, Inbox { intents: port.intents, signaling, hosting, peer, desk: desk_inbox, network }))
     }
 
     async fn run(mut self, mut inbox: Inbox) {
@@ -126,6 +134,7 @@ impl Engine {
                 Some(event) = inbox.desk.recv() => self.handle_desk(event),
                 Some(event) = next_media_event(&mut self.call) => self.handle_media(event),
                 Some(event) = inbox.hosting.recv() => self.handle_hosting(event),
+                Some(news) = inbox.network.recv() => self.handle_network(&news),
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
                     self.with_call(ActiveCall::handle_timeout);
                 }
@@ -175,6 +184,27 @@ impl Engine {
         }
         let settings = &self.board.snapshot.settings;
         self.board.snapshot.call = self.call.as_ref().map(|call| call.view(settings));
+        let in_call = self.call.is_some();
+        self.in_call.send_if_modified(|known| std::mem::replace(known, in_call) != in_call);
+        if let Some(signaling) = &self.signaling {
+            signaling.hurry(in_call);
+        }
+    }
+
+    /// The machine is somewhere else, or was away.
+    fn handle_network(&mut self, news: &NetworkNews) {
+        let cut_off = match news {
+            NetworkNews::Changed { gone } => {
+                self.call.as_ref().is_some_and(|call| call.begins_at_one_of(gone))
+            }
+            NetworkNews::Woke => false,
+        };
+        if let Some(signaling) = &self.signaling {
+            // Until the server has answered, it is not there: what is said to it may be said to nobody.
+            signaling.check();
+            self.with_call(|call, context, now| call.handle(Event::SignalingLost, context, now));
+        }
+        self.with_call(|call, context, now| call.handle(Event::NetworkChanged { cut_off }, context, now));
     }
 
     /// The next call's number.

@@ -20,6 +20,7 @@ use crate::media::video::latest::Latest;
 use crate::peer::{Command, Peer, PeerConfig, PeerEvent, PeerPorts, PeerTag};
 use crate::protocol::{SessionDescription, Signal};
 use crate::signaling::client::SignalingClient;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -115,6 +116,12 @@ impl ActiveCall {
         self.call.direction()
     }
 
+    /// The other side called, and the two have not been connected yet.
+    pub(in crate::engine) fn is_incoming_and_new(&self) -> bool {
+        self.direction() == Direction::Incoming
+            && matches!(self.call.state(), State::Ringing | State::Connecting)
+    }
+
     /// When the call wants to be woken.
     pub(in crate::engine) fn poll_timeout(&self) -> Option<Instant> {
         self.call.poll_timeout()
@@ -144,6 +151,16 @@ impl ActiveCall {
         &self.remote_sessions
     }
 
+    /// The media path begins at one of these addresses, as far as is known.
+    pub(in crate::engine) fn begins_at_one_of(&self, addresses: &[IpAddr]) -> bool {
+        let Some(peer) = &self.peer else { return false };
+        match peer.stats().local_address {
+            Some(own) => addresses.contains(&own),
+            // A relayed path, or none yet: any of them may be the one.
+            None => !addresses.is_empty(),
+        }
+    }
+
     /// Something happened to the call.
     pub(in crate::engine) fn handle(&mut self, event: Event, context: &Context<'_>, now: Instant) {
         match &event {
@@ -153,14 +170,22 @@ impl ActiveCall {
             Event::Signal(Signal::MediaState { audio, video }) => {
                 (self.remote_audio, self.remote_video) = (*audio, *video);
             }
-            Event::Answer { video } => self.camera_muted = !video,
+            Event::Answer { video } | Event::CallBack { video } => self.camera_muted = !video,
             _ => {}
         }
         let was = self.phase();
         self.call.handle_event(event, now);
         self.act(context, now);
-        if was != Phase::Connected && self.phase() == Phase::Connected {
+        let is = self.phase();
+        if was != Phase::Connected && is == Phase::Connected {
             self.tell_media_state(context);
+        }
+        if was == Phase::Connected
+            && is == Phase::Reconnecting
+            && let Some(signaling) = context.signaling
+        {
+            // What took the path may have taken the server, too.
+            signaling.check();
         }
     }
 
