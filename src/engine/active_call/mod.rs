@@ -62,6 +62,8 @@ pub(in crate::engine) struct ActiveCall {
     has_microphone: bool,
     remote_audio: bool,
     remote_video: bool,
+    /// The other side's description has a picture to send in it.
+    offers_picture: bool,
     codec: Option<VideoCodec>,
     verification: Option<String>,
     /// The SDP sessions of the other side in this call.
@@ -93,6 +95,7 @@ impl ActiveCall {
             has_microphone: true,
             remote_audio: true,
             remote_video: true,
+            offers_picture: true,
             codec: None,
             verification: None,
             remote_sessions: Vec::new(),
@@ -168,8 +171,15 @@ impl ActiveCall {
                 self.remember_session(description);
             }
             Event::Signal(Signal::MediaState { audio, video }) => {
+                let was = (self.remote_audio, self.remote_video);
                 (self.remote_audio, self.remote_video) = (*audio, *video);
+                let echoes = context.settings.camera == CameraChoice::Echo
+                    || context.settings.microphone == MicrophoneChoice::Echo;
+                if echoes && was != (*audio, *video) {
+                    self.tell_media_state(context);
+                }
             }
+            Event::RemoteTracks { video, .. } => self.offers_picture = *video,
             Event::Answer { video } | Event::CallBack { video } => self.camera_muted = !video,
             _ => {}
         }
@@ -260,7 +270,7 @@ impl ActiveCall {
             has_camera: self.has_camera && settings.camera != CameraChoice::None,
             has_microphone: self.has_microphone && settings.microphone != MicrophoneChoice::None,
             remote_microphone_muted: !self.remote_audio,
-            remote_camera_muted: !self.remote_video,
+            remote_camera_muted: !(self.remote_video && self.offers_picture),
             remote_picture: self.remote_picture.clone(),
             local_picture: self.local_picture.clone(),
             remote_frames: self.remote.clone(),
