@@ -157,6 +157,13 @@ impl Call {
         self.connected_at
     }
 
+    /// The offer, or answer, is not of the other side's end of this call: its program was started again, or threw its
+    /// end away, and calls anew. Handed to this call it ends it; it is then to ring as a new one.
+    pub fn is_abandoned_by(&self, description: &SessionDescription) -> bool {
+        matches!(self.state, State::Connected | State::Reconnecting)
+            && self.negotiation.is_of_another_session(description)
+    }
+
     /// The next thing to do. After [`Action::Release`] there is none.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -294,8 +301,10 @@ impl Call {
             Signal::Offer { description, extended } => match self.state {
                 Dialing => self.offer_while_dialing(description, extended, now),
                 Ringing => self.ringing_offer = Some(description),
-                Reconnecting if self.negotiation.is_of_another_session(&description) => {
-                    self.rejoin(description, now);
+                // Nobody is at the other end of this call any more. The new one is for the user to answer: whoever
+                // calls has the name, and nothing else says that it is the same person.
+                Connected | Reconnecting if self.is_abandoned_by(&description) => {
+                    self.end(EndReason::PeerLeft, None);
                 }
                 Connecting | Connected | Reconnecting => self.offer_in_call(description, extended, now),
                 Ended(_) => {}

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Somebody who is asked about a path of a call that it does not know (its program was started again) says so with a
-//! hang-up, which ends the call here with the right reason.
+//! hang-up, which ends the call here with the right reason. So does an offer of another session in the table.
 
 use super::limits::{
     ABSENT_GRACE, CHECK_AFTER, CHECK_PATIENCE, GRACE, REPAIR_INTERVAL, RESTART_HOLD, STOCK_GRACE,

@@ -191,16 +191,6 @@ impl Call {
         self.negotiation.begin(&mut self.actions);
     }
 
-    /// Their program has begun the call anew: it was started again, or threw its end of the call away.
-    pub(super) fn rejoin(&mut self, offer: SessionDescription, now: Instant) {
-        tracing::info!(
-            call = self.id.0,
-            "the other side calls anew while the path is lost: its offer is answered"
-        );
-        self.path_repaired();
-        self.answer_instead(offer, now);
-    }
-
     /// Answers their offer in place of making, or keeping, ours. Both have shown that they want the call.
     fn answer_instead(&mut self, offer: SessionDescription, now: Instant) {
         self.peer_knows = true;

@@ -276,9 +276,22 @@ impl Engine {
         if from == me {
             return;
         }
-        if self.call.as_ref().is_some_and(|call| call.peer_name() == from) {
-            self.with_call(|call, context, now| call.handle(Event::Signal(signal), context, now));
-            return;
+        if let Some(call) = self.call.as_ref().filter(|call| call.peer_name() == from) {
+            let anew = match &signal {
+                Signal::Offer { description, .. } => call.is_abandoned_by(description),
+                Signal::Answer(_)
+                | Signal::Candidate(_)
+                | Signal::HangUp(_)
+                | Signal::MediaState { .. }
+                | Signal::PathCheck { .. } => false,
+            };
+            let heard = signal.clone();
+            self.with_call(|call, context, now| call.handle(Event::Signal(heard), context, now));
+            if !anew {
+                return;
+            }
+            // That ended the call; the offer is of the next.
+            self.settle();
         }
         match signal {
             Signal::Offer { description, .. } if self.has_ended(&description) => {

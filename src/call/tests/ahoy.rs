@@ -60,6 +60,11 @@ impl Ahoy {
     }
 
     pub(super) fn receive(&mut self, signal: Signal, now: Instant, out: &mut Outbox) {
+        if let (Some(call), Signal::Offer { description, .. }) = (&self.call, &signal)
+            && call.is_abandoned_by(description)
+        {
+            self.event(Event::Signal(signal.clone()), now, out);
+        }
         match (&mut self.call, signal) {
             (Some(_), signal) => self.event(Event::Signal(signal), now, out),
             (None, Signal::Offer { description, extended }) => {

@@ -240,17 +240,21 @@ fn somebody_who_speaks_again_gets_the_whole_grace() {
 }
 
 #[test]
-fn a_program_that_was_started_again_can_call_back_into_the_call() {
-    let mut world = in_call();
-    let sending = world.ahoy(ALICE).sending;
-    world.restart(BOB);
-    world.run(5.2);
-    assert_eq!(world.state(ALICE), Some(&State::Reconnecting));
-    world.plan(0, BOB, Deed::Dial);
-    world.run(3.0);
-    world.assert_in_call();
-    assert_eq!(world.ahoy(ALICE).rang, 0, "both have shown that they want the call");
-    assert_eq!(world.ahoy(ALICE).sending, sending + 1);
+fn a_program_that_was_started_again_and_calls_ends_the_old_call_and_rings() {
+    // Before alice has noticed anything, and after.
+    for after in [0.1, 5.2] {
+        let mut world = in_call();
+        world.accepts = None;
+        world.restart(BOB);
+        world.run(after);
+        world.plan(0, BOB, Deed::Dial);
+        world.run(1.0);
+        assert_eq!(world.ahoy(ALICE).ended, [EndReason::PeerLeft]);
+        assert_eq!(world.state(ALICE), Some(&State::Ringing), "nobody is let in by name alone");
+        world.tell(ALICE, Event::Answer { video: true });
+        world.run(3.0);
+        world.assert_in_call();
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::config::{CameraChoice, MicrophoneChoice, Settings};
 use crate::media::event::{MEDIA_EVENT_CAPACITY, MediaEvent};
 use crate::media::ports::{
     AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, FEEDBACK_CAPACITY, SendControl, VIDEO_RECEIVE_CAPACITY,
-    VIDEO_SEND_CAPACITY, VideoCodec,
+    VIDEO_SEND_CAPACITY,
 };
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
@@ -64,7 +64,6 @@ pub(in crate::engine) struct ActiveCall {
     remote_video: bool,
     /// The other side's description has a picture to send in it.
     offers_picture: bool,
-    codec: Option<VideoCodec>,
     verification: Option<String>,
     /// The SDP sessions of the other side in this call.
     remote_sessions: Vec<String>,
@@ -96,7 +95,6 @@ impl ActiveCall {
             remote_audio: true,
             remote_video: true,
             offers_picture: true,
-            codec: None,
             verification: None,
             remote_sessions: Vec::new(),
             meter: Meter::new(now),
@@ -149,6 +147,11 @@ impl ActiveCall {
         }
     }
 
+    /// The offer is not of the other side's end of this call, but of a new one.
+    pub(in crate::engine) fn is_abandoned_by(&self, offer: &SessionDescription) -> bool {
+        self.call.is_abandoned_by(offer)
+    }
+
     /// The SDP sessions of the other side in this call.
     pub(in crate::engine) fn remote_sessions(&self) -> &[String] {
         &self.remote_sessions
@@ -167,7 +170,9 @@ impl ActiveCall {
     /// Something happened to the call.
     pub(in crate::engine) fn handle(&mut self, event: Event, context: &Context<'_>, now: Instant) {
         match &event {
-            Event::Signal(Signal::Offer { description, .. } | Signal::Answer(description)) => {
+            Event::Signal(Signal::Offer { description, .. } | Signal::Answer(description))
+                if !self.call.is_abandoned_by(description) =>
+            {
                 self.remember_session(description);
             }
             Event::Signal(Signal::MediaState { audio, video }) => {
@@ -226,10 +231,6 @@ impl ActiveCall {
             PeerEvent::CandidateGathered(candidate) => Event::CandidateGathered(candidate),
             PeerEvent::Connectivity(connectivity) => Event::Connectivity(connectivity),
             PeerEvent::RemoteTracks { audio, video } => Event::RemoteTracks { audio, video },
-            PeerEvent::VideoCodec(codec) => {
-                self.codec = Some(codec);
-                return;
-            }
             PeerEvent::Verified(digest) => {
                 self.verification = Some(verification::words(&digest));
                 return;
@@ -251,9 +252,6 @@ impl ActiveCall {
         let Some(peer) = &self.peer else { return };
         let mut stats = self.meter.measure(&peer.stats(), figures, now);
         stats.verification.clone_from(&self.verification);
-        stats.video_sent.codec = self.codec.map(codec_name);
-        stats.video_received.codec =
-            (stats.video_received.frames > 0).then_some(self.codec.map(codec_name)).flatten();
         self.stats = Arc::new(stats);
     }
 
@@ -388,11 +386,5 @@ impl ActiveCall {
         self.remote.close();
         self.local_picture.latest.close();
         self.remote_picture.latest.close();
-    }
-}
-
-fn codec_name(codec: VideoCodec) -> &'static str {
-    match codec {
-        VideoCodec::H264 => "H264",
     }
 }
