@@ -181,7 +181,13 @@ impl Task {
                             heard = Instant::now();
                         }
                         Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                        last => return Ok(link::loss_reason(&visit.place, last)),
+                        last => {
+                            if matches!(last, Some(Ok(Message::Close(_)))) {
+                                // A goodbye ends the session, too.
+                                self.ledger = Ledger::default();
+                            }
+                            return Ok(link::loss_reason(&visit.place, last));
+                        }
                     }
                     if visit.checked.take().is_some() {
                         self.report(SignalingEvent::Alive).await?;
