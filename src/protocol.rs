@@ -15,7 +15,9 @@ mod tests;
 
 pub use envelope::{Envelope, EnvelopeError, kind};
 pub use name::{FALLBACK_NAME, clean_name, numbered_name};
-pub use participant::{DecodeError, Incoming, decode, encode_message, encode_signal, encode_username};
+pub use participant::{
+    DecodeError, Incoming, Resume, decode, encode_message, encode_signal, encode_username,
+};
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -37,6 +39,10 @@ pub const MAX_NAME_CHARS: usize = 64;
 pub const FEATURE_PRESENCE: &str = "presence";
 /// Feature announced in `username`: what cannot be delivered is answered with `undeliverable`.
 pub const FEATURE_UNDELIVERABLE: &str = "undeliverable";
+/// Feature announced in `username`: the server says `session`, whose token, given back in a later `username`, continues
+/// the session on another connection. Both sides count the texts that they received in it, from the `session` on, so
+/// that what was lost with the old connection is sent again, once and in order.
+pub const FEATURE_RESUME: &str = "resume";
 
 /// `RTCSessionDescription` of the W3C WebRTC API as it travels in `sdp`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +105,7 @@ pub struct IceCandidate {
 }
 
 /// What one participant says to another about a call; travels as `video-offer`, `video-answer`,
-/// `new-ice-candidate`, `hang-up` and the extension `media-state`.
+/// `new-ice-candidate`, `hang-up` and the extensions `media-state` and `path-check`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// `video-offer`. `extended` is true when the sender announced Ahoy's extensions in it: a peer without them
@@ -122,6 +128,12 @@ pub enum Signal {
         audio: bool,
         /// Camera on.
         video: bool,
+    },
+    /// `path-check` (extension): the sender hears nothing of the media, and asks over the server whether the other
+    /// side is there to make a new path with; or answers that question.
+    PathCheck {
+        /// This is the answer.
+        answer: bool,
     },
 }
 

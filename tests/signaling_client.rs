@@ -154,6 +154,85 @@ async fn a_lost_server_is_reported_once_and_found_again() {
     again.close().await;
 }
 
+/// Passes everything on to `server` until it is dropped, which breaks every connection off without a goodbye.
+async fn proxy(listener: &std::net::TcpListener, server: SocketAddr) -> tokio::task::JoinSet<()> {
+    let listener = TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
+    let mut task = tokio::task::JoinSet::new();
+    task.spawn(async move {
+        let mut passed = tokio::task::JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(server).await.unwrap();
+            passed.spawn(async move {
+                tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
+            });
+        }
+    });
+    task
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_continued_and_nothing_is_lost() {
+    let (server, address) = server().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut bob = Participant::connect(address, "bob");
+    bob.connected().await;
+    bob.users().await;
+    let road = proxy(&listener, address).await;
+    let mut alice = Participant::connect(listener.local_addr().unwrap(), "alice");
+    alice.connected().await;
+    alice.users().await;
+    assert_eq!(bob.users().await, ["bob", "alice"]);
+
+    drop(road);
+    alice.disconnected().await;
+    let hang_up = Signal::HangUp(Some(HangUpReason::Ended));
+    bob.client.send_message("are you there?", Some("alice")).unwrap();
+    alice.client.send_signal("bob", &hang_up).unwrap();
+    alice.client.hurry(true);
+    let _road = proxy(&listener, address).await;
+
+    assert_eq!(alice.connected().await, ("alice".into(), false));
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        match alice.next().await {
+            SignalingEvent::Message { text, .. } => heard.push(text),
+            SignalingEvent::Users(users) => heard.push(users.join(" ")),
+            other => panic!("neither the message nor the list but {other:?}"),
+        }
+    }
+    heard.sort();
+    assert_eq!(heard, ["are you there?", "bob alice"]);
+    // bob has noticed nothing: no leaving, no joining, only what alice said.
+    let expected = SignalingEvent::Signal { from: Some("alice".into()), targeted: true, signal: hang_up };
+    assert_eq!(bob.next().await, expected);
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_doubted_is_asked_and_one_that_does_not_answer_is_left() {
+    let (server, address) = server().await;
+    let mut alice = Participant::connect(address, "alice");
+    alice.connected().await;
+    alice.users().await;
+    alice.client.check();
+    assert_eq!(alice.next().await, SignalingEvent::Alive);
+    server.close().await;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut bob = Participant::connect(listener.local_addr().unwrap(), "bob");
+    let mut silent = accept(&listener, true).await;
+    silent.send(Message::text(json!({"type": "id", "id": 1}).to_string())).await.unwrap();
+    silent.next().await.unwrap().unwrap();
+    silent.send(Message::text(json!({"type": "userlist", "users": ["bob"]}).to_string())).await.unwrap();
+    bob.connected().await;
+    bob.users().await;
+    // It reads nothing from here on, and so answers no ping.
+    bob.client.check();
+    let reason = bob.disconnected().await;
+    assert!(reason.contains("silent"), "{reason}");
+}
+
 #[tokio::test]
 async fn nobody_there_is_said_in_words() {
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap();

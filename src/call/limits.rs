@@ -10,10 +10,20 @@ pub const SETUP: Duration = Duration::from_secs(20);
 pub const GRACE: Duration = Duration::from_secs(30);
 /// The same against a stock page: it closes for good on ICE `disconnected`, so little is left to wait for.
 pub const STOCK_GRACE: Duration = Duration::from_secs(10);
-/// Between two ICE restarts while the path is broken.
-pub const RESTART_INTERVAL: Duration = Duration::from_secs(5);
-/// How long the side that does not restart first waits for the other's restart before it tries its own.
-pub const RESTART_PATIENCE: Duration = Duration::from_secs(3);
+/// What is left of the grace when the other side is not even online any more: it may only be slower than we to find
+/// the server again.
+pub const ABSENT_GRACE: Duration = Duration::from_secs(5);
+/// How long a path that fell silent is left to come back by itself before the other side is asked, over the server, to
+/// make a new one. Most interruptions of a wireless link are over by then, and what comes back by itself does so at
+/// once, where new credentials cost several round trips.
+pub const CHECK_AFTER: Duration = Duration::from_millis(700);
+/// The same for the side that does not restart first: the other will most likely have asked by then.
+pub const CHECK_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two such questions, or two ICE restarts.
+pub const REPAIR_INTERVAL: Duration = Duration::from_secs(3);
+/// From the answer to the restart: if the answer only came because the network is back, so is the old path, which tells
+/// so within this time and makes the restart needless.
+pub const RESTART_HOLD: Duration = Duration::from_millis(250);
 /// A wish to renegotiate is carried out when the signaling has been stable, and no new wish came, for this long:
 /// wishes merge, and those that an answer just fulfilled do not become offers of their own.
 pub const SETTLE: Duration = Duration::from_millis(100);

@@ -17,8 +17,8 @@ pub(super) struct Clocks {
     pub(super) setup: Option<Instant>,
     /// The path did not come back in time.
     pub(super) grace: Option<Instant>,
-    /// The next ICE restart.
-    pub(super) restart: Option<Instant>,
+    /// The next step to repair the path.
+    pub(super) repair: Option<Instant>,
     /// The fresh offer to a stock page that was stuck.
     pub(super) redial: Option<Instant>,
 }
@@ -117,6 +117,16 @@ pub struct Call {
     pub(super) had_tracks: bool,
     /// The signaling server says that the other side is gone.
     pub(super) absent: bool,
+    /// The signaling server answers, as far as we know.
+    pub(super) signaling_up: bool,
+    /// The old path cannot come back: its address is gone, or ICE has given it up.
+    pub(super) cut_off: bool,
+    /// The other side is there, over the server, to make a new path with.
+    pub(super) invited: bool,
+    /// When the path was lost.
+    pub(super) lost_at: Option<Instant>,
+    /// The user dialed, and their offer is answered in place of ours: if they take it back, the wish stands.
+    pub(super) wished: bool,
     pub(super) redials: u32,
     pub(super) connected_at: Option<Instant>,
 }
@@ -147,6 +157,13 @@ impl Call {
         self.connected_at
     }
 
+    /// The offer, or answer, is not of the other side's end of this call: its program was started again, or threw its
+    /// end away, and calls anew. Handed to this call it ends it; it is then to ring as a new one.
+    pub fn is_abandoned_by(&self, description: &SessionDescription) -> bool {
+        matches!(self.state, State::Connected | State::Reconnecting)
+            && self.negotiation.is_of_another_session(description)
+    }
+
     /// The next thing to do. After [`Action::Release`] there is none.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -157,9 +174,9 @@ impl Call {
         match self.state {
             State::Ended(_) => None,
             State::Dialing | State::Ringing | State::Connecting | State::Connected | State::Reconnecting => {
-                let Clocks { ring, setup, grace, restart, redial } = self.clocks;
+                let Clocks { ring, setup, grace, repair, redial } = self.clocks;
                 let negotiation = self.negotiation.poll_timeout(self.settle());
-                [ring, setup, grace, restart, redial, negotiation].into_iter().flatten().min()
+                [ring, setup, grace, repair, redial, negotiation].into_iter().flatten().min()
             }
         }
     }
@@ -171,6 +188,14 @@ impl Call {
             Event::Answer { video } => match self.state {
                 Ringing => self.answer(video, now),
                 Dialing | Connecting | Connected | Reconnecting | Ended(_) => {}
+            },
+            Event::CallBack { video } => match self.state {
+                Ringing => {
+                    self.wished = true;
+                    self.answer(video, now);
+                }
+                Connecting => self.wished = true,
+                Dialing | Connected | Reconnecting | Ended(_) => {}
             },
             Event::Decline => match self.state {
                 Ringing => self.end(EndReason::DeclinedByUs, Some(HangUpReason::Declined)),
@@ -191,12 +216,25 @@ impl Call {
                 Ringing | Connected | Reconnecting | Ended(_) => {}
             },
             Event::Signal(signal) => {
-                self.heard_of(&signal);
+                self.heard_of(&signal, now);
                 self.handle_signal(signal, now);
             }
             Event::PeerLeft | Event::Undeliverable => match self.state {
-                Dialing | Ringing | Connecting | Reconnecting => self.end(EndReason::PeerLeft, None),
-                Connected => self.absent = true,
+                Dialing | Ringing | Connecting => self.end(EndReason::PeerLeft, None),
+                Connected | Reconnecting => self.peer_left(now),
+                Ended(_) => {}
+            },
+            Event::NetworkChanged { cut_off } => match self.state {
+                Dialing | Connecting | Connected | Reconnecting => self.network_changed(cut_off, now),
+                Ringing | Ended(_) => {}
+            },
+            Event::SignalingLost => match self.state {
+                Dialing | Ringing | Connecting | Connected | Reconnecting => self.signaling_up = false,
+                Ended(_) => {}
+            },
+            Event::SignalingBack => match self.state {
+                Dialing | Ringing | Connecting | Connected => self.signaling_up = true,
+                Reconnecting => self.signaling_back(now),
                 Ended(_) => {}
             },
             Event::OfferCreated(offer) => match self.state {
@@ -263,6 +301,11 @@ impl Call {
             Signal::Offer { description, extended } => match self.state {
                 Dialing => self.offer_while_dialing(description, extended, now),
                 Ringing => self.ringing_offer = Some(description),
+                // Nobody is at the other end of this call any more. The new one is for the user to answer: whoever
+                // calls has the name, and nothing else says that it is the same person.
+                Connected | Reconnecting if self.is_abandoned_by(&description) => {
+                    self.end(EndReason::PeerLeft, None);
+                }
                 Connecting | Connected | Reconnecting => self.offer_in_call(description, extended, now),
                 Ended(_) => {}
             },
@@ -286,8 +329,22 @@ impl Call {
                 Ended(_) => {}
             },
             Signal::HangUp(reason) => match self.state {
-                Dialing | Ringing | Connecting | Connected | Reconnecting => self.remote_hang_up(reason),
+                Dialing | Ringing | Connecting | Connected | Reconnecting => {
+                    self.remote_hang_up(reason, now);
+                }
                 Ended(_) => {}
+            },
+            Signal::PathCheck { answer: false } => match self.state {
+                Connecting | Connected => {
+                    self.actions.push_back(Action::Send(Signal::PathCheck { answer: true }))
+                }
+                Reconnecting => self.path_checked(now),
+                // The one who asks means a call that is not this one.
+                Dialing | Ringing | Ended(_) => {}
+            },
+            Signal::PathCheck { answer: true } => match self.state {
+                Reconnecting => self.invited(now),
+                Dialing | Ringing | Connecting | Connected | Ended(_) => {}
             },
             // For the window alone; see `heard_of` for what it tells about the other side.
             Signal::MediaState { .. } => match self.state {
@@ -315,10 +372,11 @@ impl Call {
                 Dialing | Ringing | Connecting | Reconnecting | Ended(_) => {}
             },
             Connectivity::Failed => match self.state {
-                Connected => self.reconnecting(now),
+                // ICE has thrown the pairs away: only new credentials help.
+                Connected | Reconnecting => self.network_changed(true, now),
                 // More candidates may come, or a restart help: the setup clock decides.
                 Connecting => self.restart_ice(now),
-                Dialing | Ringing | Reconnecting | Ended(_) => {}
+                Dialing | Ringing | Ended(_) => {}
             },
             Connectivity::Closed => match self.state {
                 Dialing => self.end(closed_early(), Some(HangUpReason::Cancelled)),
@@ -348,13 +406,13 @@ impl Call {
         }
         if due(&mut self.clocks.grace, now) {
             match self.state {
-                Reconnecting => self.end(EndReason::NetworkFailed, Some(HangUpReason::Failed)),
+                Reconnecting => self.give_up(),
                 Dialing | Ringing | Connecting | Connected | Ended(_) => {}
             }
         }
-        if due(&mut self.clocks.restart, now) {
+        if due(&mut self.clocks.repair, now) {
             match self.state {
-                Reconnecting => self.restart_again(now),
+                Reconnecting => self.repair(now),
                 Dialing | Ringing | Connecting | Connected | Ended(_) => {}
             }
         }

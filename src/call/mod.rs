@@ -4,8 +4,8 @@
 //! actions in order. It never does I/O, never reads a clock and never looks at media.
 //!
 //! Reading order: [`State`] and the diagram at [`Call`]; `machine` (the table of every state and event);
-//! `transitions` (what each entry of the table does); `negotiation` (offers and answers inside the call);
-//! `candidates` (which candidate has to wait for which description).
+//! `transitions` (what each entry of the table does); `recovery` (how a lost path is repaired); `negotiation` (offers and
+//! answers inside the call); `candidates` (which candidate has to wait for which description).
 //!
 //! What is left to the engine: telling its calls apart by [`CallId`] and peer, refusing other callers as busy,
 //! handing an offer from the very peer that is being dialed to the call instead of ringing a second
@@ -16,6 +16,7 @@ mod candidates;
 mod limits;
 mod machine;
 mod negotiation;
+mod recovery;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,12 @@ pub enum Event {
         /// Send our picture.
         video: bool,
     },
+    /// The user calls the very peer that rings here, or whose call was just answered: answers it, and if it turns out
+    /// to have been taken back, the other side is called.
+    CallBack {
+        /// Send our picture.
+        video: bool,
+    },
     /// The user refuses the ringing call.
     Decline,
     /// The user ends the call.
@@ -46,7 +53,7 @@ pub enum Event {
     /// The other side's signal; the engine has checked that it is from this call's peer.
     Signal(Signal),
     /// The other side is no longer online. Ends a call that is not yet connected; a connected one goes on, for the
-    /// media path does not need the server.
+    /// media path does not need the server, and one that is being repaired has little time left.
     PeerLeft,
     /// The server could not deliver to the other side.
     Undeliverable,
@@ -65,7 +72,16 @@ pub enum Event {
         /// What failed, in words.
         reason: String,
     },
-    /// The peer connection, or a change of the local network, asks for a new negotiation.
+    /// This machine's network changed, or the machine has slept.
+    NetworkChanged {
+        /// The address that the media path begins at is gone.
+        cut_off: bool,
+    },
+    /// The signaling server is out of reach, or there is reason to think so.
+    SignalingLost,
+    /// The signaling server answers.
+    SignalingBack,
+    /// The peer connection asks for a new negotiation.
     NegotiationNeeded {
         /// With new ICE credentials.
         ice_restart: bool,

@@ -86,6 +86,8 @@ pub(super) struct Negotiation {
     offered: Option<String>,
     /// The `o=` line of the offer that our answer will be to.
     answering: Option<String>,
+    /// The SDP session of the other side's peer connection.
+    remote_session: Option<String>,
     /// A remote description that is being applied.
     applying: Option<SessionDescription>,
     /// The remote offer to turn to once stable. A newer one takes its place: by the W3C states nobody offers
@@ -125,6 +127,7 @@ impl Negotiation {
             restarting: false,
             offered: None,
             answering: None,
+            remote_session: None,
             applying: None,
             next_offer: None,
             held_offer: None,
@@ -149,6 +152,11 @@ impl Negotiation {
     /// An offer of ours was sent, perhaps taken back since, of which the other side may not know yet.
     pub(super) fn has_unheard_offer(&self) -> bool {
         self.unheard
+    }
+
+    /// The description is not of the peer connection that we are negotiating with.
+    pub(super) fn is_of_another_session(&self, description: &SessionDescription) -> bool {
+        self.remote_session.is_some() && self.remote_session.as_deref() != description.session()
     }
 
     /// A stock page's offer crossed ours, and it is not yet known what came of it.
@@ -228,6 +236,7 @@ impl Negotiation {
         self.answer_by = None;
         self.unheard = false;
         self.signaling = Signaling::ApplyingAnswer;
+        self.remote_session = answer.session().map(str::to_owned);
         self.applying = Some(answer.clone());
         out.push_back(Action::ApplyAnswer(answer));
         true
@@ -377,6 +386,7 @@ impl Negotiation {
         self.begun = true;
         self.signaling = Signaling::ApplyingOffer;
         self.answering = offer.origin().map(str::to_owned);
+        self.remote_session = offer.session().map(str::to_owned);
         self.applying = Some(offer.clone());
         out.push_back(Action::ApplyOffer(offer));
     }

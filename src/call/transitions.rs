@@ -1,9 +1,6 @@
 //! What the entries of the call's table do.
 
-use super::limits::{
-    GRACE, MAX_REDIALS, REDIAL_PAUSE, RESTART_INTERVAL, RESTART_PATIENCE, RING, SETTLE, SETUP, STOCK_GRACE,
-    STOCK_SETTLE,
-};
+use super::limits::{GRACE, MAX_REDIALS, REDIAL_PAUSE, REPAIR_INTERVAL, RING, SETTLE, SETUP, STOCK_SETTLE};
 use super::machine::{Clocks, Dialect};
 use super::negotiation::{Negotiation, Precedence, Verdict};
 use super::{Action, Call, CallId, Direction, EndReason, State};
@@ -56,6 +53,11 @@ impl Call {
             sending: false,
             had_tracks: false,
             absent: false,
+            signaling_up: true,
+            cut_off: false,
+            invited: false,
+            lost_at: None,
+            wished: false,
             redials: 0,
             connected_at: None,
         }
@@ -85,8 +87,7 @@ impl Call {
     /// The path is up, for the first time or again.
     pub(super) fn connected(&mut self, now: Instant) {
         self.clocks.setup = None;
-        self.clocks.grace = None;
-        self.clocks.restart = None;
+        self.path_repaired();
         self.lost_offer = false;
         self.connected_at.get_or_insert(now);
         self.enter(State::Connected);
@@ -94,31 +95,6 @@ impl Call {
             self.sending = true;
             self.actions.push_back(Action::StartSending);
         }
-    }
-
-    /// The path is lost.
-    pub(super) fn reconnecting(&mut self, now: Instant) {
-        if self.absent {
-            return self.end(EndReason::PeerLeft, None);
-        }
-        self.enter(State::Reconnecting);
-        let (grace, restart) = match self.dialect {
-            Dialect::Stock => (STOCK_GRACE, None),
-            Dialect::Unknown | Dialect::Extended if self.goes_first() => (GRACE, Some(now)),
-            Dialect::Unknown | Dialect::Extended => (GRACE, Some(now + RESTART_PATIENCE)),
-        };
-        self.clocks.grace = Some(now + grace);
-        self.clocks.restart = restart;
-        if self.clocks.restart == Some(now) {
-            self.clocks.restart = None;
-            self.restart_again(now);
-        }
-    }
-
-    /// Another try to repair the path.
-    pub(super) fn restart_again(&mut self, now: Instant) {
-        self.negotiation.request(true, now, &mut self.actions);
-        self.clocks.restart = Some(now + RESTART_INTERVAL);
     }
 
     /// ICE failed before it was ever up: one side tries anew within the setup time.
@@ -137,12 +113,15 @@ impl Call {
     }
 
     /// The other side hung up.
-    pub(super) fn remote_hang_up(&mut self, reason: Option<HangUpReason>) {
+    pub(super) fn remote_hang_up(&mut self, reason: Option<HangUpReason>, now: Instant) {
         if self.clocks.redial.is_some() {
             tracing::debug!(call = self.id.0, "a hang-up of what was taken back already ends nothing");
             return;
         }
         let Some(meaning) = EndReason::of_remote_hang_up(&self.state, reason) else { return };
+        if self.wished && meaning == EndReason::GaveUp && self.redials < MAX_REDIALS {
+            return self.dial_again(now);
+        }
         // A hang-up is not answered with another, unless an offer of ours may have crossed it: that one would ring,
         // or be answered by a page, at somebody who has just hung up.
         let crossed = match self.state {
@@ -166,7 +145,7 @@ impl Call {
         self.enter(State::Ended(reason));
     }
 
-    fn enter(&mut self, state: State) {
+    pub(super) fn enter(&mut self, state: State) {
         tracing::info!(call = self.id.0, from = ?self.state, to = ?state, "the call's state changes");
         self.state = state;
     }
@@ -183,16 +162,33 @@ impl Call {
     /// The very peer that we are dialing dials us.
     pub(super) fn offer_while_dialing(&mut self, offer: SessionDescription, extended: bool, now: Instant) {
         if !self.negotiation.has_sent_offer() {
+            self.wished = true;
             return self.answer_instead(offer, now);
         }
         match (extended, self.goes_first()) {
             (true, true) => self.negotiation.ignore_offer(&offer),
             (true, false) => {
                 self.lost_offer = true;
+                self.wished = true;
                 self.answer_instead(offer, now);
             }
             (false, _) => self.negotiation.remote_offer(offer, Precedence::Neither, now, &mut self.actions),
         }
+    }
+
+    /// Their offer, which we answered in place of making or keeping ours, was taken back. The user wished to call them.
+    fn dial_again(&mut self, now: Instant) {
+        tracing::info!(call = self.id.0, "the other side took its call back: ours goes on");
+        if self.lost_offer || self.negotiation.has_unheard_offer() {
+            // What they may have of ours is dead.
+            self.actions.push_back(Action::Send(Signal::HangUp(Some(HangUpReason::Cancelled))));
+        }
+        self.redials += 1;
+        (self.peer_knows, self.lost_offer, self.wished) = (false, false, false);
+        self.replace_peer(now);
+        self.clocks = Clocks { ring: Some(now + RING), ..Clocks::default() };
+        self.enter(State::Dialing);
+        self.negotiation.begin(&mut self.actions);
     }
 
     /// Answers their offer in place of making, or keeping, ours. Both have shown that they want the call.
@@ -216,8 +212,8 @@ impl Call {
         if self.clocks.redial.take().is_some() {
             self.peer_knows = true;
         }
-        if self.clocks.restart.is_some() {
-            self.clocks.restart = Some(now + RESTART_INTERVAL); // The other side is at it.
+        if self.clocks.repair.is_some() {
+            self.clocks.repair = Some(now + REPAIR_INTERVAL); // The other side is at it.
         }
         self.negotiation.remote_offer(offer, precedence, now, &mut self.actions);
     }
@@ -249,7 +245,8 @@ impl Call {
             State::Connecting => self.clocks.setup = Some(now + SETUP),
             State::Connected | State::Reconnecting => {
                 self.enter(State::Reconnecting);
-                self.clocks.restart = None;
+                self.path_repaired();
+                self.lost_at = Some(now);
                 self.clocks.grace = Some(now + GRACE);
             }
             State::Ringing | State::Ended(_) => return,
@@ -257,7 +254,7 @@ impl Call {
         self.clocks.redial = Some(now + REDIAL_PAUSE);
     }
 
-    fn replace_peer(&mut self, now: Instant) {
+    pub(super) fn replace_peer(&mut self, now: Instant) {
         self.actions.push_back(Action::ReplacePeer);
         self.negotiation = self.negotiation.renewed(now);
         self.path_up = false;
@@ -266,19 +263,20 @@ impl Call {
     }
 
     /// A signal tells what kind of program the other side is, and that it is there.
-    pub(super) fn heard_of(&mut self, signal: &Signal) {
-        self.absent = false;
+    pub(super) fn heard_of(&mut self, signal: &Signal, now: Instant) {
+        self.peer_returned(now);
         match signal {
             Signal::Offer { extended: false, .. } => self.dialect = Dialect::Stock,
-            Signal::Offer { extended: true, .. } | Signal::HangUp(Some(_)) | Signal::MediaState { .. } => {
-                self.dialect = Dialect::Extended;
-            }
+            Signal::Offer { extended: true, .. }
+            | Signal::HangUp(Some(_))
+            | Signal::MediaState { .. }
+            | Signal::PathCheck { .. } => self.dialect = Dialect::Extended,
             Signal::Answer(_) | Signal::Candidate(_) | Signal::HangUp(None) => {}
         }
     }
 
     /// The rule that both sides compute alike: the lesser name's offer wins, and it restarts first.
-    fn goes_first(&self) -> bool {
+    pub(super) fn goes_first(&self) -> bool {
         self.me.as_bytes() < self.peer.as_bytes()
     }
 

@@ -6,6 +6,7 @@ use super::echo::Echo;
 use super::hosting::{HostingDesk, HostingEvent};
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
 use super::rings::Rings;
+use super::network::{self, NEWS_CAPACITY, NetworkNews};
 use super::wishes::Waiting;
 use super::{
     AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Question,
@@ -18,7 +19,7 @@ use crate::protocol::{HangUpReason, SessionDescription, Signal};
 use crate::signaling::client::{EVENT_CAPACITY, SignalingClient, SignalingEvent};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 /// Events of peer connections that may wait. When full the peer connection drops the event and fails its call.
@@ -47,6 +48,7 @@ struct Inbox {
     hosting: mpsc::Receiver<HostingEvent>,
     peer: mpsc::Receiver<(PeerTag, PeerEvent)>,
     desk: mpsc::Receiver<DeskEvent>,
+    network: mpsc::Receiver<NetworkNews>,
 }
 
 /// The one owner of the session and of the call.
@@ -70,6 +72,8 @@ pub(super) struct Engine {
     peer_events: mpsc::Sender<(PeerTag, PeerEvent)>,
     /// What waits until it is known whether there is anything to call with.
     pub(super) waiting: Option<Waiting>,
+    /// Whether there is a call: then losses are to be noticed in no time. Dropping it ends the network's watch.
+    in_call: watch::Sender<bool>,
     calls: u64,
     /// SDP sessions of other sides whose calls have ended, oldest first.
     ended_sessions: Vec<String>,
@@ -88,6 +92,9 @@ impl Engine {
             sound_test: rings.as_ref().map(Rings::sound_test).unwrap_or_default(),
             ..Snapshot::default()
         };
+        let (network_news, network) = mpsc::channel(NEWS_CAPACITY);
+        let (in_call, pace) = watch::channel(false);
+        tokio::spawn(network::run(pace, network_news));
         let engine = Self {
             board: Board::new(snapshot, port.snapshots),
             call: None,
@@ -103,11 +110,12 @@ impl Engine {
             hosting_events,
             peer_events,
             waiting: None,
+            in_call,
             calls: 0,
             ended_sessions: Vec::new(),
             quitting: false,
         };
-        Ok((engine, Inbox { intents: port.intents, signaling, hosting, peer, desk: desk_inbox }))
+        Ok((engine, Inbox { intents: port.intents, signaling, hosting, peer, desk: desk_inbox, network }))
     }
 
     async fn run(mut self, mut inbox: Inbox) {
@@ -135,6 +143,7 @@ impl Engine {
                 Some(event) = inbox.desk.recv() => self.handle_desk(event),
                 Some(event) = next_media_event(&mut self.call) => self.handle_media(event),
                 Some(event) = inbox.hosting.recv() => self.handle_hosting(event),
+                Some(news) = inbox.network.recv() => self.handle_network(&news),
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
                     self.with_call(ActiveCall::handle_timeout);
                 }
@@ -187,6 +196,27 @@ impl Engine {
         if let Some(rings) = &mut self.rings {
             rings.follow(self.board.snapshot.call.as_ref(), settings);
         }
+        let in_call = self.call.is_some();
+        self.in_call.send_if_modified(|known| std::mem::replace(known, in_call) != in_call);
+        if let Some(signaling) = &self.signaling {
+            signaling.hurry(in_call);
+        }
+    }
+
+    /// The machine is somewhere else, or was away.
+    fn handle_network(&mut self, news: &NetworkNews) {
+        let cut_off = match news {
+            NetworkNews::Changed { gone } => {
+                self.call.as_ref().is_some_and(|call| call.begins_at_one_of(gone))
+            }
+            NetworkNews::Woke => false,
+        };
+        if let Some(signaling) = &self.signaling {
+            // Until the server has answered, it is not there: what is said to it may be said to nobody.
+            signaling.check();
+            self.with_call(|call, context, now| call.handle(Event::SignalingLost, context, now));
+        }
+        self.with_call(|call, context, now| call.handle(Event::NetworkChanged { cut_off }, context, now));
     }
 
     /// The next call's number.
@@ -214,8 +244,17 @@ impl Engine {
 
     fn handle_signaling(&mut self, event: SignalingEvent) {
         match event {
-            SignalingEvent::Connected { name, renamed } => self.connected(name, renamed),
-            SignalingEvent::Disconnected { reason } => self.disconnected(reason),
+            SignalingEvent::Connected { name, renamed } => {
+                self.connected(name, renamed);
+                self.with_call(|call, context, now| call.handle(Event::SignalingBack, context, now));
+            }
+            SignalingEvent::Alive => {
+                self.with_call(|call, context, now| call.handle(Event::SignalingBack, context, now));
+            }
+            SignalingEvent::Disconnected { reason } => {
+                self.disconnected(reason);
+                self.with_call(|call, context, now| call.handle(Event::SignalingLost, context, now));
+            }
             SignalingEvent::Users(users) => {
                 if self.call.as_ref().is_some_and(|call| !users.iter().any(|user| user == call.peer_name())) {
                     self.with_call(|call, context, now| call.handle(Event::PeerLeft, context, now));
@@ -249,9 +288,22 @@ impl Engine {
         if from == me {
             return;
         }
-        if self.call.as_ref().is_some_and(|call| call.peer_name() == from) {
-            self.with_call(|call, context, now| call.handle(Event::Signal(signal), context, now));
-            return;
+        if let Some(call) = self.call.as_ref().filter(|call| call.peer_name() == from) {
+            let anew = match &signal {
+                Signal::Offer { description, .. } => call.is_abandoned_by(description),
+                Signal::Answer(_)
+                | Signal::Candidate(_)
+                | Signal::HangUp(_)
+                | Signal::MediaState { .. }
+                | Signal::PathCheck { .. } => false,
+            };
+            let heard = signal.clone();
+            self.with_call(|call, context, now| call.handle(Event::Signal(heard), context, now));
+            if !anew {
+                return;
+            }
+            // That ended the call; the offer is of the next.
+            self.settle();
         }
         match signal {
             Signal::Offer { description, .. } if self.has_ended(&description) => {
@@ -278,6 +330,11 @@ impl Engine {
                     }
                 }
             }
+            Signal::PathCheck { answer: false } if targeted => {
+                // Its sender believes to be in a call with us, of which we know nothing: this program was started
+                // again, or our hang-up got lost. It need not wait for its path.
+                self.refuse(&from, HangUpReason::Failed);
+            }
             Signal::Answer(_) if targeted => {
                 // The answer to a call that has ended here meanwhile: its sender must not be left waiting. "Cancelled",
                 // because that ends what was answered, but not a call that its sender has begun to place since.
@@ -288,6 +345,7 @@ impl Engine {
             | Signal::Answer(_)
             | Signal::Candidate(_)
             | Signal::HangUp(_)
+            | Signal::PathCheck { .. }
             | Signal::MediaState { .. } => tracing::debug!("a signal from outside the call was ignored"),
         }
     }

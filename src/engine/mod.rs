@@ -10,6 +10,7 @@ mod handle;
 mod hosting;
 mod intent;
 mod media_desk;
+mod network;
 mod options;
 mod rings;
 pub mod settings_file;

@@ -219,6 +219,13 @@ impl Engine {
                 Severity::Error,
                 "You cannot call yourself, though you would surely get along. Call Echo to test your devices.",
             );
+        } else if self.is_called_by(peer) {
+            // Who calls the one that rings wants to talk to them.
+            if self.has_nothing_to_send() {
+                self.look_again(Waiting::Dial { peer: peer.to_owned() });
+            } else {
+                self.call_back();
+            }
         } else if self.call.is_some() {
             self.board.notice(Severity::Error, "You can't start a call because you already have one open.");
         } else if !self.board.snapshot.users.iter().any(|user| user == peer) {
@@ -228,6 +235,15 @@ impl Engine {
         } else {
             self.dial(peer);
         }
+    }
+
+    /// This peer's call rings, or was answered a moment ago.
+    fn is_called_by(&self, peer: &str) -> bool {
+        self.call.as_ref().is_some_and(|call| call.peer_name() == peer && call.is_incoming_and_new())
+    }
+
+    fn call_back(&mut self) {
+        self.with_call(|call, context, now| call.handle(Event::CallBack { video: true }, context, now));
     }
 
     /// Answers the ringing call.
@@ -254,6 +270,8 @@ impl Engine {
         let nothing = self.has_nothing_to_send();
         match self.waiting.take() {
             None => {}
+            // Their call may have come meanwhile.
+            Some(Waiting::Dial { peer }) if !nothing && self.is_called_by(&peer) => self.call_back(),
             Some(Waiting::Dial { .. }) if self.call.is_some() => {}
             Some(Waiting::Dial { peer }) if nothing => {
                 self.board.snapshot.question = Some(Question::WatchOnly { peer });

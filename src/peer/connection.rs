@@ -2,15 +2,17 @@
 
 use super::build::Built;
 use super::handler::Notice;
+use super::path::{POLL_INTERVAL, Path};
 use super::sdp::{self, Setup};
 use super::send::Agreement;
 use super::{Command, PeerError, PeerEvent, PeerTag, codecs};
 use crate::call::Connectivity;
 use crate::protocol::{IceCandidate, SdpKind, SessionDescription};
 use rtc::peer_connection::configuration::RTCOfferOptions;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use webrtc::peer_connection::{
     RTCIceCandidate, RTCIceCandidateInit, RTCPeerConnectionState, RTCSessionDescription,
@@ -36,15 +38,20 @@ pub(super) struct Connection {
     without_video: bool,
     /// Until then a path may come up any moment.
     nudging_until: Option<Instant>,
+    path: Path,
+    /// Told when media flows again after an interruption.
+    returned: Arc<Notify>,
+    interrupted: bool,
 }
 
 impl Connection {
-    /// Owns `built`; what both sides agree upon goes to `agreement`.
+    /// Owns `built`; what both sides agree upon goes to `agreement`, that the path is back to `returned`.
     pub(super) fn new(
         tag: PeerTag,
         built: Built,
         events: mpsc::Sender<(PeerTag, PeerEvent)>,
         agreement: watch::Sender<Agreement>,
+        returned: Arc<Notify>,
     ) -> Self {
         Self {
             tag,
@@ -57,6 +64,9 @@ impl Connection {
             verified: false,
             without_video: false,
             nudging_until: None,
+            path: Path::default(),
+            returned,
+            interrupted: false,
         }
     }
 
@@ -68,6 +78,8 @@ impl Connection {
     ) -> Result<(), PeerError> {
         let mut nudges = interval(NUDGE_INTERVAL);
         nudges.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut polls = interval(POLL_INTERVAL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // A command's completion goes out before what the driver told meanwhile: a candidate must not
@@ -82,6 +94,12 @@ impl Connection {
                     None => return Ok(()),
                 },
                 _ = nudges.tick(), if self.is_nudging() => self.nudge().await,
+                _ = polls.tick(), if self.path.is_in_doubt() => {
+                    let heard = self.built.wire.heard.load(Ordering::Relaxed);
+                    if let Some(connectivity) = self.path.poll(heard, Instant::now()) {
+                        self.tell_path(connectivity)?;
+                    }
+                }
             }
             if self.built.overflowed.load(Ordering::Acquire) {
                 return Err(PeerError::Overflow);
@@ -243,7 +261,7 @@ impl Connection {
     /// Whether the driver is to be woken at short intervals: there is no path yet, and one may come up any moment.
     fn is_nudging(&self) -> bool {
         self.nudging_until.is_some_and(|until| Instant::now() < until)
-            && !self.built.wire.connected.load(Ordering::Acquire)
+            && (self.interrupted || !self.built.wire.connected.load(Ordering::Acquire))
     }
 
     /// Makes the crate's driver look again at what it has to send, to tell and to wait for. It does not by itself when
@@ -290,13 +308,28 @@ impl Connection {
             RTCPeerConnectionState::Closed => Connectivity::Closed,
             _ => Connectivity::Connecting,
         };
-        tracing::info!(?connectivity, "media path");
+        tracing::debug!(?connectivity, "the media path, as ICE sees it");
         if connectivity == Connectivity::Connected {
             // From here on packets may be written, for the rest of the connection's life: while it is
             // disconnected they are lost, and the first that gets through tells that the path is back.
             self.built.wire.connected.store(true, Ordering::Release);
             self.verify().await?;
         }
+        let heard = self.built.wire.heard.load(Ordering::Relaxed);
+        match self.path.handle_ice(connectivity, heard, Instant::now()) {
+            Some(connectivity) => self.tell_path(connectivity),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_path(&mut self, connectivity: Connectivity) -> Result<(), PeerError> {
+        tracing::info!(?connectivity, "media path");
+        let up = connectivity == Connectivity::Connected;
+        // Also between the two ends of an ICE restart, whose first word is "connecting".
+        if up && self.interrupted {
+            self.returned.notify_one();
+        }
+        self.interrupted = !up && (self.interrupted || self.built.wire.connected.load(Ordering::Acquire));
         self.report(PeerEvent::Connectivity(connectivity))
     }
 

@@ -10,6 +10,7 @@ mod connection;
 mod handler;
 mod pacer;
 mod packetizer;
+mod path;
 mod rate;
 mod sdp;
 mod send;
@@ -23,6 +24,7 @@ use crate::call::Connectivity;
 use crate::config::IceServer;
 use crate::media::ports::{EncodedAudio, EncodedFrame, Feedback, ReceivedPacket, SendControl, VideoCodec};
 use crate::protocol::{IceCandidate, SessionDescription};
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -118,6 +120,8 @@ pub struct PeerStats {
     pub rtt_ms: Option<f64>,
     /// Type of the selected local candidate: `host`, `srflx`, `prflx`, `relay`.
     pub route: Option<&'static str>,
+    /// The address of this machine that the selected pair begins at; not known of a relayed one.
+    pub local_address: Option<IpAddr>,
     /// Send-side bandwidth estimate, bits per second.
     pub estimate_bits_per_second: f64,
     /// Video: octets sent (payload and headers), packets sent, packets sent again.

@@ -3,6 +3,7 @@
 use super::build::{self, Built};
 use super::chain::wire::Wire;
 use super::connection::Connection;
+use super::path::Route;
 use super::send::{Agreement, Sender};
 use super::{COMMAND_CAPACITY, Command, PeerConfig, PeerEvent, PeerPorts, PeerStats};
 use crate::call::{CallId, Connectivity};
@@ -11,7 +12,7 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 use webrtc::media_stream::track_local::TrackLocal;
@@ -199,12 +200,13 @@ async fn live(
         wire,
         agreed,
     );
-    let upkeep = Upkeep::new(&built, stats, feedback);
+    let returned = Arc::new(Notify::new());
+    let upkeep = Upkeep::new(&built, stats, feedback, Arc::clone(&returned));
 
     // The sender has a task of its own, so that a long negotiation step delays no sound.
     let sending = AbortOnDrop(tokio::spawn(sender.run(video_out, audio_out).in_current_span()));
     let upkeep = AbortOnDrop(tokio::spawn(upkeep.run().in_current_span()));
-    let mut owner = Connection::new(tag, built, events.clone(), agreement);
+    let mut owner = Connection::new(tag, built, events.clone(), agreement, returned);
     let ended = tokio::select! {
         ended = owner.run(commands, notices) => ended,
         // An error means that the handle is gone, which is the same wish.
@@ -265,10 +267,17 @@ struct Upkeep {
     wire: Arc<Wire>,
     stats: watch::Sender<PeerStats>,
     feedback: mpsc::Receiver<Feedback>,
+    /// Media flows again after an interruption.
+    returned: Arc<Notify>,
 }
 
 impl Upkeep {
-    fn new(built: &Built, stats: watch::Sender<PeerStats>, feedback: mpsc::Receiver<Feedback>) -> Self {
+    fn new(
+        built: &Built,
+        stats: watch::Sender<PeerStats>,
+        feedback: mpsc::Receiver<Feedback>,
+        returned: Arc<Notify>,
+    ) -> Self {
         Self {
             sender: Arc::clone(&built.video_sender),
             video_track: built.video_track.clone(),
@@ -276,6 +285,7 @@ impl Upkeep {
             wire: Arc::clone(&built.wire),
             stats,
             feedback,
+            returned,
         }
     }
 
@@ -291,6 +301,12 @@ impl Upkeep {
                     Some(Feedback::RequestKeyframe) => self.request_keyframe().await,
                     None => open = false,
                 },
+                // Nothing that comes now can be decoded: its reference is lost. Both ends do this, so both pictures
+                // are back half a round trip after the path.
+                () = self.returned.notified() => {
+                    self.request_keyframe().await;
+                    route = self.route().await;
+                }
                 _ = tick.tick() => {
                     if ticks.is_multiple_of(ROUTE_EVERY) && self.wire.connected.load(Ordering::Acquire) {
                         route = self.route().await;
@@ -315,16 +331,24 @@ impl Upkeep {
         }
     }
 
-    /// Type of the local candidate of the selected pair.
-    async fn route(&self) -> Option<&'static str> {
+    /// The selected pair.
+    async fn route(&self) -> Option<Route> {
         let transport = self.sender.transport().await.ok()??;
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
-        match pair.local().typ {
-            RTCIceCandidateType::Host => Some("host"),
-            RTCIceCandidateType::Srflx => Some("srflx"),
-            RTCIceCandidateType::Prflx => Some("prflx"),
-            RTCIceCandidateType::Relay => Some("relay"),
-            _ => None,
-        }
+        let local = pair.local();
+        let kind = match local.typ {
+            RTCIceCandidateType::Host => "host",
+            RTCIceCandidateType::Srflx => "srflx",
+            RTCIceCandidateType::Prflx => "prflx",
+            RTCIceCandidateType::Relay => "relay",
+            _ => return None,
+        };
+        // The related address of a reflexive candidate is its base (RFC 8839 section 5.1); of a relayed one it is not.
+        let address = match local.typ {
+            RTCIceCandidateType::Host => &local.address,
+            RTCIceCandidateType::Relay => "",
+            _ => &local.related_address,
+        };
+        Some(Route { kind, local: address.parse().ok() })
     }
 }

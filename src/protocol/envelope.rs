@@ -24,6 +24,10 @@ pub mod kind {
     pub const HANG_UP: &str = "hang-up";
     /// Extension: whether microphone and camera are on.
     pub const MEDIA_STATE: &str = "media-state";
+    /// Extension: the sender hears nothing of the call's media; the other side answers if it is still in the call.
+    pub const PATH_CHECK: &str = "path-check";
+    /// Extension, server to client: the token by which this session can be resumed.
+    pub const SESSION: &str = "session";
     /// Extension, server to client: someone signed in.
     pub const USER_JOINED: &str = "user-joined";
     /// Extension, server to client: someone left.
@@ -34,11 +38,11 @@ pub mod kind {
     pub const ERROR: &str = "error";
 
     /// What only the server may say: relayed from a client it would deceive the others.
-    pub(crate) const OF_THE_SERVER: [&str; 7] =
-        [ID, REJECT_USERNAME, USER_LIST, USER_JOINED, USER_LEFT, UNDELIVERABLE, ERROR];
+    pub(crate) const OF_THE_SERVER: [&str; 8] =
+        [ID, REJECT_USERNAME, USER_LIST, SESSION, USER_JOINED, USER_LEFT, UNDELIVERABLE, ERROR];
     /// What concerns a call.
-    pub(crate) const OF_A_CALL: [&str; 5] =
-        [VIDEO_OFFER, VIDEO_ANSWER, NEW_ICE_CANDIDATE, HANG_UP, MEDIA_STATE];
+    pub(crate) const OF_A_CALL: [&str; 6] =
+        [VIDEO_OFFER, VIDEO_ANSWER, NEW_ICE_CANDIDATE, HANG_UP, MEDIA_STATE, PATH_CHECK];
 }
 
 /// Why a text is no message; the sender's fault.

@@ -2,8 +2,8 @@
 
 use super::envelope::{Envelope, kind};
 use super::{
-    EnvelopeError, FEATURE_PRESENCE, FEATURE_UNDELIVERABLE, HangUpReason, IceCandidate, SdpKind,
-    SessionDescription, Signal,
+    EnvelopeError, FEATURE_PRESENCE, FEATURE_RESUME, FEATURE_UNDELIVERABLE, HangUpReason, IceCandidate,
+    SdpKind, SessionDescription, Signal,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,6 +20,15 @@ pub enum Incoming {
     },
     /// `rejectusername`: we are called so instead.
     Renamed(String),
+    /// `session` (extension): how this session can be resumed.
+    Session {
+        /// To be given back.
+        token: String,
+        /// This continues the session whose token we gave.
+        resumed: bool,
+        /// Texts of ours that the server has received in it.
+        received: u64,
+    },
     /// `userlist`: everyone online.
     Users(Vec<String>),
     /// `user-joined` (extension).
@@ -95,6 +104,13 @@ pub fn decode(text: &str) -> Result<Incoming, DecodeError> {
         kind::REJECT_USERNAME => {
             return Ok(Incoming::Renamed(string(&envelope, kind::REJECT_USERNAME, "name")?));
         }
+        kind::SESSION => {
+            return Ok(Incoming::Session {
+                token: string(&envelope, kind::SESSION, "token")?,
+                resumed: envelope.field("resumed").and_then(Value::as_bool).unwrap_or_default(),
+                received: envelope.field("received").and_then(Value::as_u64).unwrap_or_default(),
+            });
+        }
         kind::USER_JOINED => return Ok(Incoming::Joined(string(&envelope, kind::USER_JOINED, "name")?)),
         kind::USER_LEFT => return Ok(Incoming::Left(string(&envelope, kind::USER_LEFT, "name")?)),
         kind::USER_LIST => {
@@ -127,22 +143,46 @@ pub fn decode(text: &str) -> Result<Incoming, DecodeError> {
             Signal::HangUp(envelope.field("reason").and_then(|reason| HangUpReason::deserialize(reason).ok()))
         }
         kind::MEDIA_STATE => {
-            Signal::MediaState { audio: flag(&envelope, "audio")?, video: flag(&envelope, "video")? }
+            let flag = |field| flag(&envelope, kind::MEDIA_STATE, field);
+            Signal::MediaState { audio: flag("audio")?, video: flag("video")? }
         }
+        kind::PATH_CHECK => Signal::PathCheck { answer: flag(&envelope, kind::PATH_CHECK, "answer")? },
         other => return Ok(Incoming::Other(other.into())),
     };
     Ok(Incoming::Signal { from, target, signal, date })
 }
 
-/// `username`: signs in, announcing Ahoy's extensions. `id` is the server's, given back; `date` is Unix time in
-/// milliseconds.
-pub fn encode_username(name: &str, id: &Value, date: u64) -> String {
-    Envelope::new(kind::USERNAME)
+/// A session to be continued: the optional field `resume` of `username`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume<'a> {
+    /// The token of its `session`.
+    pub token: &'a str,
+    /// Texts of the server that we have received in it.
+    pub received: u64,
+}
+
+impl<'a> Resume<'a> {
+    /// The session that a `username` asks for; `None` if it asks for none, or not in a way that can be understood.
+    pub fn of(envelope: &'a Envelope) -> Option<Self> {
+        let resume = envelope.field("resume")?;
+        Some(Self { token: resume.get("token")?.as_str()?, received: resume.get("received")?.as_u64()? })
+    }
+}
+
+/// `username`: signs in, announcing Ahoy's extensions, or comes back. `id` is the server's, given back; `date` is Unix
+/// time in milliseconds.
+pub fn encode_username(name: &str, id: &Value, date: u64, resume: Option<Resume<'_>>) -> String {
+    let hello = Envelope::new(kind::USERNAME)
         .with("name", name)
         .with("id", id.clone())
         .with("date", date)
-        .with("features", vec![FEATURE_PRESENCE, FEATURE_UNDELIVERABLE])
-        .to_json()
+        .with("features", vec![FEATURE_PRESENCE, FEATURE_UNDELIVERABLE, FEATURE_RESUME]);
+    match resume {
+        Some(Resume { token, received }) => {
+            hello.with("resume", serde_json::json!({ "token": token, "received": received })).to_json()
+        }
+        None => hello.to_json(),
+    }
 }
 
 /// `message`: says `text` to one user, or to everyone. `id` and `date` as in [`encode_username`].
@@ -158,7 +198,7 @@ pub fn encode_message(name: &str, text: &str, to: Option<&str>, id: &Value, date
     }
 }
 
-/// `video-offer`, `video-answer`, `new-ice-candidate`, `hang-up` or `media-state`, to one user.
+/// `video-offer`, `video-answer`, `new-ice-candidate`, `hang-up`, `media-state` or `path-check`, to one user.
 pub fn encode_signal(name: &str, to: &str, signal: &Signal) -> String {
     let envelope = match signal {
         Signal::Offer { description, extended } => {
@@ -181,6 +221,7 @@ pub fn encode_signal(name: &str, to: &str, signal: &Signal) -> String {
         Signal::MediaState { audio, video } => {
             Envelope::new(kind::MEDIA_STATE).with("audio", *audio).with("video", *video)
         }
+        Signal::PathCheck { answer } => Envelope::new(kind::PATH_CHECK).with("answer", *answer),
     };
     envelope.with("name", name).to(to).to_json()
 }
@@ -193,11 +234,11 @@ fn string(envelope: &Envelope, kind: &'static str, field: &'static str) -> Resul
     envelope.text(field).map(String::from).ok_or_else(|| unusable(kind, field, "it is no string"))
 }
 
-fn flag(envelope: &Envelope, field: &'static str) -> Result<bool, DecodeError> {
+fn flag(envelope: &Envelope, kind: &'static str, field: &'static str) -> Result<bool, DecodeError> {
     envelope
         .field(field)
         .and_then(Value::as_bool)
-        .ok_or_else(|| unusable(kind::MEDIA_STATE, field, "it is neither true nor false"))
+        .ok_or_else(|| unusable(kind, field, "it is neither true nor false"))
 }
 
 /// `sdp`: an `RTCSessionDescription`, or (some pages written after the article's prose) its bare text.

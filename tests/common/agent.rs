@@ -1,9 +1,9 @@
 //! A headless participant (`ahoy agent`) as a child process: commands in, JSON lines out.
 
-use super::process::{Guarded, log_file};
+use super::process::{self, Guarded, log_file};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Options {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    namespace: Option<String>,
 }
 
 impl Options {
@@ -36,6 +37,12 @@ impl Options {
 
     pub(crate) fn with_flag(mut self, flag: &str) -> Self {
         self.arguments.push(flag.to_owned());
+        self
+    }
+
+    /// Runs it in that network namespace.
+    pub(crate) fn within(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
         self
     }
 
@@ -82,7 +89,7 @@ impl Agent {
     /// Starts an agent without waiting for anything.
     pub(crate) fn launch(server: &str, name: &str, options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ahoy"));
+        let mut command = process::command(options.namespace.as_deref(), env!("CARGO_BIN_EXE_ahoy"));
         command
             .args(["agent", "--server", server, "--name", name])
             .args(&options.arguments)

@@ -102,3 +102,16 @@ pub(crate) fn run(command: &mut Command) -> String {
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// This program, in that network namespace if one is given. It takes the place of the command that goes there, so that
+/// its id is the child's.
+pub(crate) fn command(namespace: Option<&str>, program: &str) -> Command {
+    match namespace {
+        None => Command::new(program),
+        Some(namespace) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace, program]);
+            command
+        }
+    }
+}

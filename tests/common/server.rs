@@ -1,9 +1,9 @@
 //! The standalone signaling server as a child process, on a port that the system picked.
 
 use super::eventually;
-use super::process::{Guarded, log_file};
+use super::process::{self, Guarded, log_file};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -22,9 +22,14 @@ impl Server {
 
     /// Starts a server at that address.
     pub(crate) fn start_at(address: SocketAddr) -> Self {
+        Self::start_within(None, address)
+    }
+
+    /// The same in a network namespace.
+    pub(crate) fn start_within(namespace: Option<&str>, address: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (said, log) = (folder.path().join("said"), folder.path().join("server.log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ahoy-server"));
+        let mut command = process::command(namespace, env!("CARGO_BIN_EXE_ahoy-server"));
         command
             .args(["--listen", &address.to_string()])
             .stdin(Stdio::null())

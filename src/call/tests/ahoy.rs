@@ -3,7 +3,7 @@
 use super::peer::{FakePeer, Said};
 use super::world::{Happening, Outbox};
 use crate::call::{Action, Call, CallId, Connectivity, EndReason, Event, State};
-use crate::protocol::Signal;
+use crate::protocol::{HangUpReason, Signal};
 use std::time::{Duration, Instant};
 
 /// How long an operation on the peer connection takes.
@@ -60,6 +60,11 @@ impl Ahoy {
     }
 
     pub(super) fn receive(&mut self, signal: Signal, now: Instant, out: &mut Outbox) {
+        if let (Some(call), Signal::Offer { description, .. }) = (&self.call, &signal)
+            && call.is_abandoned_by(description)
+        {
+            self.event(Event::Signal(signal.clone()), now, out);
+        }
         match (&mut self.call, signal) {
             (Some(_), signal) => self.event(Event::Signal(signal), now, out),
             (None, Signal::Offer { description, extended }) => {
@@ -69,8 +74,18 @@ impl Ahoy {
                 self.call = Some(Call::ring(id, &self.name, &self.other, description, extended, now));
                 self.carry_out(now, out);
             }
+            (None, Signal::PathCheck { answer: false }) => {
+                self.hang_ups_sent += 1;
+                out.send(Signal::HangUp(Some(HangUpReason::Failed)));
+            }
             (None, _) => {}
         }
+    }
+
+    /// Killed and started again: it knows nothing of any call.
+    pub(super) fn restart(&mut self) {
+        let (calls, peers) = (self.calls + 1, self.peers);
+        *self = Self { calls, peers, ..Self::new(&self.name, &self.other) };
     }
 
     pub(super) fn event(&mut self, event: Event, now: Instant, out: &mut Outbox) {
@@ -139,6 +154,9 @@ impl Ahoy {
                 open(&mut self.peer)?;
                 let peer = self.peer.as_mut().expect("open");
                 let offer = peer.create_offer(ice_restart)?;
+                if ice_restart {
+                    self.path = Some(Connectivity::Connecting);
+                }
                 let candidates = peer.candidates(&offer);
                 self.complete(Event::OfferCreated(offer), candidates, now, out);
             }
@@ -151,7 +169,13 @@ impl Ahoy {
             }
             Action::ApplyOffer(offer) => {
                 open(&mut self.peer)?;
-                self.peer.as_mut().expect("open").apply_offer(&offer)?;
+                let peer = self.peer.as_mut().expect("open");
+                let known = peer.remote.as_ref().map(|said| said.fragment.clone());
+                peer.apply_offer(&offer)?;
+                // New credentials throw the old pair away at either end.
+                if known.is_some_and(|known| known != Said::read(&offer).fragment) {
+                    self.path = Some(Connectivity::Connecting);
+                }
                 let sends = Said::read(&offer).sends;
                 self.complete(Event::RemoteTracks { audio: sends, video: sends }, Vec::new(), now, out);
                 self.complete(Event::OfferApplied, Vec::new(), now, out);

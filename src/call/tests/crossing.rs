@@ -105,12 +105,47 @@ fn a_loser_who_gave_up_too_early_is_rung_by_the_winner() {
 }
 
 #[test]
-fn the_winners_hang_up_does_not_leave_the_losers_offer_ringing() {
-    // alice hangs up before bob's offer reaches her: it then rings at her.
+fn who_dialed_goes_on_dialing_when_the_offer_that_crossed_is_taken_back() {
+    // alice takes her call back before bob's offer reaches her: bob, who answered hers in place of his, still wants
+    // to call.
     let mut world = crossed(0, [5, 200], [5, 200]);
     world.plan(40, ALICE, Deed::HangUp);
     world.run(0.15);
-    assert_eq!(world.ahoy(BOB).ended, [EndReason::GaveUp]);
+    assert_eq!(world.ahoy(ALICE).ended, [EndReason::Cancelled]);
+    assert_eq!(world.state(BOB), Some(&State::Dialing));
     world.run(2.0);
+    assert_eq!(world.state(ALICE), Some(&State::Ringing));
+    world.tell(ALICE, Event::Answer { video: true });
+    world.run(3.0);
+    world.assert_in_call();
+    world.tell(BOB, Event::HangUp);
+    world.run(1.0);
     world.assert_quiet();
+}
+
+#[test]
+fn who_calls_the_one_that_rings_answers_and_dials_if_it_was_taken_back() {
+    let ring = |hang_up: bool| {
+        let mut world = World::two();
+        world.accepts = None;
+        world.plan(0, ALICE, Deed::Dial);
+        world.run(0.2);
+        assert_eq!(world.state(BOB), Some(&State::Ringing));
+        if hang_up {
+            world.plan(0, ALICE, Deed::HangUp);
+        }
+        world.plan(10, BOB, Deed::Tell(Event::CallBack { video: true }));
+        world.run(1.0);
+        world
+    };
+    let mut world = ring(false);
+    world.run(1.0);
+    world.assert_in_call();
+
+    let mut world = ring(true);
+    assert_eq!(world.state(BOB), Some(&State::Dialing));
+    assert_eq!(world.state(ALICE), Some(&State::Ringing));
+    world.tell(ALICE, Event::Answer { video: true });
+    world.run(3.0);
+    world.assert_in_call();
 }

@@ -111,7 +111,7 @@ impl Page {
                     out.send(Signal::HangUp(None));
                 }
             }
-            Signal::MediaState { .. } => {}
+            Signal::MediaState { .. } | Signal::PathCheck { .. } => {}
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Said {
 impl Said {
     fn write(&self, kind: SdpKind) -> SessionDescription {
         let Self { maker, number, fragment, sends, media, answers } = self;
-        let mut sdp = format!("v=0\r\no={maker} {number}\r\na=sends:{sends}\r\na=answers:{answers}\r\n");
+        let mut sdp = format!("v=0\r\no=- {maker} {number}\r\na=sends:{sends}\r\na=answers:{answers}\r\n");
         for _ in 0..*media {
             sdp.push_str(&format!("m=x 9\r\na=ice-ufrag:{fragment}\r\n"));
         }
@@ -37,7 +37,7 @@ impl Said {
         let value = |key: &str| {
             description.sdp.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned()
         };
-        let origin = value("o=");
+        let origin = value("o=- ");
         let (maker, number) = origin.split_once(' ').expect("an origin line");
         Self {
             maker: maker.to_owned(),

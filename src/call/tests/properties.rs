@@ -47,12 +47,16 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Signal::Candidate(IceCandidate::default())),
         1 => reason.prop_map(Signal::HangUp),
         1 => Just(Signal::MediaState { audio: true, video: false }),
+        2 => any::<bool>().prop_map(|answer| Signal::PathCheck { answer }),
     ];
     prop_oneof![
         2 => any::<bool>().prop_map(|video| Event::Answer { video }),
         1 => prop::sample::select(vec![Event::Decline, Event::HangUp, Event::MediaRefused]),
         12 => signal.prop_map(Event::Signal),
+        1 => any::<bool>().prop_map(|video| Event::CallBack { video }),
         1 => prop::sample::select(vec![Event::PeerLeft, Event::Undeliverable]),
+        2 => any::<bool>().prop_map(|cut_off| Event::NetworkChanged { cut_off }),
+        2 => prop::sample::select(vec![Event::SignalingLost, Event::SignalingBack]),
         2 => offer().prop_map(Event::OfferCreated),
         2 => answer().prop_map(Event::AnswerCreated),
         2 => prop::sample::select(vec![Event::OfferApplied, Event::AnswerApplied, Event::RolledBack]),
@@ -89,7 +93,7 @@ struct Watch {
 impl Watch {
     fn saw_event(&mut self, event: &Event, before: &State) {
         match (event, before) {
-            (Event::Answer { .. }, State::Ringing) => self.answered_by_us = true,
+            (Event::Answer { .. } | Event::CallBack { .. }, State::Ringing) => self.answered_by_us = true,
             // While we dial, an answer accepts, and so does an offer of theirs.
             (Event::Signal(Signal::Answer(_) | Signal::Offer { .. }), State::Dialing) => {
                 self.answered_by_them = true

@@ -147,6 +147,14 @@ impl World {
         self.plan(0, who, Deed::Tell(event));
     }
 
+    /// The program is killed and started again.
+    pub(super) fn restart(&mut self, who: usize) {
+        if let Party::Ahoy(ahoy) = &mut self.parties[who] {
+            ahoy.restart();
+        }
+        self.look_at_path();
+    }
+
     /// The local network changes: what was agreed on carries nothing any more, fresh credentials do.
     pub(super) fn break_path(&mut self) {
         if let (Some(a), Some(b)) = (self.parties[0].peer(), self.parties[1].peer()) {
@@ -269,7 +277,10 @@ impl World {
                     self.offer_arrives[who] = Some(arrives);
                     arrives
                 }
-                Signal::Answer(_) | Signal::HangUp(_) | Signal::MediaState { .. } => arrives,
+                Signal::Answer(_)
+                | Signal::HangUp(_)
+                | Signal::MediaState { .. }
+                | Signal::PathCheck { .. } => arrives,
             };
             self.push(arrives, 1 - who, What::Deliver(signal));
         }

@@ -85,10 +85,14 @@ impl ActiveCall {
         if self.phase() != Phase::Connected {
             return;
         }
-        let camera = self.has_camera && self.camera(context).is_some();
+        // An echo of nothing is nothing.
+        let camera = self.has_camera
+            && self.camera(context).is_some()
+            && (context.settings.camera != CameraChoice::Echo || self.remote_video);
         let microphone = self.has_microphone
             && !self.microphone_muted
-            && context.settings.microphone != MicrophoneChoice::None;
+            && context.settings.microphone != MicrophoneChoice::None
+            && (context.settings.microphone != MicrophoneChoice::Echo || self.remote_audio);
         self.send(&Signal::MediaState { audio: microphone, video: camera }, context);
     }
 

@@ -21,6 +21,7 @@ use crate::media::video::latest::Latest;
 use crate::peer::{Command, Peer, PeerConfig, PeerEvent, PeerPorts, PeerTag};
 use crate::protocol::{SessionDescription, Signal};
 use crate::signaling::client::SignalingClient;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -64,6 +65,8 @@ pub(in crate::engine) struct ActiveCall {
     remote_video: bool,
     sound_levels: Latest<SoundLevels>,
     volume: f32,
+    /// The other side's description has a picture to send in it.
+    offers_picture: bool,
     verification: Option<String>,
     /// The SDP sessions of the other side in this call.
     remote_sessions: Vec<String>,
@@ -96,6 +99,7 @@ impl ActiveCall {
             remote_video: true,
             sound_levels: Latest::new(),
             volume: 1.0,
+            offers_picture: true,
             verification: None,
             remote_sessions: Vec::new(),
             meter: Meter::new(now),
@@ -116,6 +120,12 @@ impl ActiveCall {
     /// Whose idea it was.
     pub(in crate::engine) fn direction(&self) -> Direction {
         self.call.direction()
+    }
+
+    /// The other side called, and the two have not been connected yet.
+    pub(in crate::engine) fn is_incoming_and_new(&self) -> bool {
+        self.direction() == Direction::Incoming
+            && matches!(self.call.state(), State::Ringing | State::Connecting)
     }
 
     /// When the call wants to be woken.
@@ -142,28 +152,60 @@ impl ActiveCall {
         }
     }
 
+    /// The offer is not of the other side's end of this call, but of a new one.
+    pub(in crate::engine) fn is_abandoned_by(&self, offer: &SessionDescription) -> bool {
+        self.call.is_abandoned_by(offer)
+    }
+
     /// The SDP sessions of the other side in this call.
     pub(in crate::engine) fn remote_sessions(&self) -> &[String] {
         &self.remote_sessions
     }
 
+    /// The media path begins at one of these addresses, as far as is known.
+    pub(in crate::engine) fn begins_at_one_of(&self, addresses: &[IpAddr]) -> bool {
+        let Some(peer) = &self.peer else { return false };
+        match peer.stats().local_address {
+            Some(own) => addresses.contains(&own),
+            // A relayed path, or none yet: any of them may be the one.
+            None => !addresses.is_empty(),
+        }
+    }
+
     /// Something happened to the call.
     pub(in crate::engine) fn handle(&mut self, event: Event, context: &Context<'_>, now: Instant) {
         match &event {
-            Event::Signal(Signal::Offer { description, .. } | Signal::Answer(description)) => {
+            Event::Signal(Signal::Offer { description, .. } | Signal::Answer(description))
+                if !self.call.is_abandoned_by(description) =>
+            {
                 self.remember_session(description);
             }
             Event::Signal(Signal::MediaState { audio, video }) => {
+                let was = (self.remote_audio, self.remote_video);
                 (self.remote_audio, self.remote_video) = (*audio, *video);
+                let echoes = context.settings.camera == CameraChoice::Echo
+                    || context.settings.microphone == MicrophoneChoice::Echo;
+                if echoes && was != (*audio, *video) {
+                    self.tell_media_state(context);
+                }
             }
-            Event::Answer { video } => self.camera_muted = !video,
+            Event::RemoteTracks { video, .. } => self.offers_picture = *video,
+            Event::Answer { video } | Event::CallBack { video } => self.camera_muted = !video,
             _ => {}
         }
         let was = self.phase();
         self.call.handle_event(event, now);
         self.act(context, now);
-        if was != Phase::Connected && self.phase() == Phase::Connected {
+        let is = self.phase();
+        if was != Phase::Connected && is == Phase::Connected {
             self.tell_media_state(context);
+        }
+        if was == Phase::Connected
+            && is == Phase::Reconnecting
+            && let Some(signaling) = context.signaling
+        {
+            // What took the path may have taken the server, too.
+            signaling.check();
         }
     }
 
@@ -231,7 +273,7 @@ impl ActiveCall {
             has_camera: self.has_camera && settings.camera != CameraChoice::None,
             has_microphone: self.has_microphone && settings.microphone != MicrophoneChoice::None,
             remote_microphone_muted: !self.remote_audio,
-            remote_camera_muted: !self.remote_video,
+            remote_camera_muted: !(self.remote_video && self.offers_picture),
             remote_picture: self.remote_picture.clone(),
             local_picture: self.local_picture.clone(),
             remote_frames: self.remote.clone(),

@@ -110,6 +110,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
     belt_protocol!();
 
     fn handle_read(&mut self, tagged: TaggedPacket) -> Result<(), Error> {
+        self.wire.heard.fetch_add(1, Ordering::Relaxed);
         if let Packet::Rtcp(packets) = &tagged.message.packet {
             for packet in packets {
                 self.listen(tagged.now, packet.as_ref());

@@ -1,6 +1,7 @@
 //! What the interceptors know and others may read: counters and the estimate, in atomics.
 
 use crate::peer::PeerStats;
+use crate::peer::path::Route;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Traffic of one kind of media in one direction.
@@ -47,6 +48,8 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) estimate: AtomicU32,
     /// Media may flow: ICE and DTLS are up.
     pub(in crate::peer) connected: AtomicBool,
+    /// Packets of any kind that came through SRTP: that the number grows is the proof that the path works.
+    pub(in crate::peer) heard: AtomicU64,
 }
 
 impl Wire {
@@ -65,11 +68,12 @@ impl Wire {
     }
 
     /// The counters, as the engine sees them.
-    pub(in crate::peer) fn snapshot(&self, route: Option<&'static str>) -> PeerStats {
+    pub(in crate::peer) fn snapshot(&self, route: Option<Route>) -> PeerStats {
         let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
         PeerStats {
             rtt_ms: self.rtt_ms(),
-            route,
+            route: route.map(|route| route.kind),
+            local_address: route.and_then(|route| route.local),
             estimate_bits_per_second: f64::from(self.estimate.load(Ordering::Relaxed)),
             video_octets_sent: load(&self.video_sent.octets),
             video_packets_sent: load(&self.video_sent.packets),

@@ -77,6 +77,15 @@ fn no_server(address: &ServerAddress) -> String {
     format!("{} answers, but is no signaling server: check the port", address.authority())
 }
 
+/// The address that the connection began at is no longer this computer's: nothing can come back on it.
+pub(super) fn is_cut_off(socket: &Socket) -> bool {
+    let (Ok(local), Ok(interfaces)) = (socket.get_ref().local_addr(), if_addrs::get_if_addrs()) else {
+        return false;
+    };
+    let ip = local.ip().to_canonical();
+    !ip.is_loopback() && !interfaces.iter().any(|interface| interface.ip() == ip)
+}
+
 /// Tries the host's addresses in the resolver's order.
 async fn connect(address: &ServerAddress) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);

@@ -3,7 +3,12 @@
 //! [`SignalingClient`] is the engine's handle on one task, which owns the socket and reports [`SignalingEvent`]s. It
 //! knows nothing of calls: it neither answers nor judges what others say, except that it drops the server's echo of
 //! our own broadcast signals.
+//!
+//! With a server that can resume, a lost connection is an interruption and not an end: what is sent meanwhile waits, and
+//! both sides send again what the other missed. The engine says when it matters ([`SignalingClient::hurry`]) and when
+//! there is reason to doubt the connection ([`SignalingClient::check`]).
 
+mod ledger;
 mod link;
 mod presence;
 mod task;
@@ -39,6 +44,8 @@ pub enum SignalingEvent {
         /// In words a person can act on.
         reason: String,
     },
+    /// The server answered a [`SignalingClient::check`]: the connection works.
+    Alive,
     /// Everyone online, ourselves included, in the server's order.
     Users(Vec<String>),
     /// A chat message. What we say to everyone comes back to us, as in the article; what we say to one does not.
@@ -76,7 +83,7 @@ pub enum SignalingEvent {
 /// Why something was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// There is no connection at the moment.
+    /// There is no connection at the moment, and no session that waits for the next.
     #[error("there is no connection to the server at the moment")]
     NotConnected,
     /// [`SEND_CAPACITY`] messages are waiting.
@@ -96,11 +103,21 @@ pub(crate) struct Session {
     id: Value,
 }
 
+/// What the engine wants of the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Demand {
+    /// There is a call: a loss is to be noticed, and repaired, in seconds.
+    hurry: bool,
+    /// Grows with every wish to have the connection checked.
+    checks: u64,
+}
+
 /// A participant's connection to the server. Dropping it ends the connection; [`SignalingClient::close`] also waits.
 #[derive(Debug)]
 pub struct SignalingClient {
     outgoing: mpsc::Sender<String>,
     session: watch::Receiver<Option<Session>>,
+    demand: watch::Sender<Demand>,
     /// Never sent on: dropping it ends the task.
     stop: watch::Sender<()>,
     task: JoinHandle<()>,
@@ -122,10 +139,13 @@ impl SignalingClient {
         let (outgoing, waiting) = mpsc::channel(SEND_CAPACITY);
         let (session_sender, session) = watch::channel(None);
         let (stop, stopped) = watch::channel(());
+        let (demand, demanded) = watch::channel(Demand::default());
         let task = tokio::spawn(task::run(task::Task {
             url,
             wish: name,
             granted: None,
+            ledger: ledger::Ledger::default(),
+            demanded,
             events,
             outgoing: waiting,
             session: session_sender,
@@ -133,7 +153,19 @@ impl SignalingClient {
             timing,
             reported: false,
         }));
-        Self { outgoing, session, stop, task }
+        Self { outgoing, session, demand, stop, task }
+    }
+
+    /// From now on a loss is to be noticed and repaired in seconds (there is a call), or it has time.
+    pub fn hurry(&self, hurry: bool) {
+        self.demand.send_if_modified(|demand| std::mem::replace(&mut demand.hurry, hurry) != hurry);
+    }
+
+    /// There is reason to doubt the connection (the network changed, the computer slept, media stopped): the server is
+    /// asked for a sign of life. [`SignalingEvent::Alive`] follows, or [`SignalingEvent::Disconnected`]; if there is no
+    /// connection, the next attempt is made at once.
+    pub fn check(&self) {
+        self.demand.send_modify(|demand| demand.checks += 1);
     }
 
     /// Says something to one user, or to everyone.
@@ -147,7 +179,7 @@ impl SignalingClient {
         self.send(|session| encode_message(&session.name, text, to, &session.id, unix_milliseconds()))
     }
 
-    /// Sends something about a call to one user.
+    /// Sends something about a call to one user. While a connection is replaced, it waits for the next one.
     ///
     /// # Errors
     /// When it cannot be sent; it is not kept.

@@ -3,9 +3,10 @@
 //! Driven by the socket, the handle's queue and the clock. Everything that waits here ends at once when the handle is
 //! dropped.
 
+use super::ledger::Ledger;
 use super::link::{self, Socket};
 use super::presence::Presence;
-use super::{Session, SignalingEvent, Timing, unix_milliseconds};
+use super::{Demand, Session, SignalingEvent, Timing, unix_milliseconds};
 use crate::protocol::{DecodeError, Incoming, OFFER_LIFETIME, Signal, decode, encode_username};
 use crate::signaling::address::ServerAddress;
 use crate::signaling::backoff::Backoff;
@@ -18,6 +19,20 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 /// How long the goodbye may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the server may take to answer a check. Well above any round trip; the price of being wrong is one more
+/// connection, over which the session goes on.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(1500);
+/// In a hurry: silence after which the server is pinged.
+const HURRIED_PING_AFTER: Duration = Duration::from_secs(2);
+/// In a hurry: silence after which it is dead. TCP by itself would go on for a quarter of an hour.
+const HURRIED_DEAD_AFTER: Duration = Duration::from_secs(5);
+/// In a hurry: longest pause between two attempts.
+const HURRIED_PAUSE: Duration = Duration::from_millis(250);
+/// In a hurry: how long one attempt may take. The first packet of a TCP connection is sent again only after 1 s, 3 s
+/// and 7 s (RFC 6298 section 2), so an attempt from before the network's return is better replaced by a new one.
+const HURRIED_CONNECT: Duration = Duration::from_millis(1200);
+/// Hurry is of no use against a server that has been gone for so long.
+const HURRY_FOR: Duration = Duration::from_secs(60);
 
 /// The handle is gone, or nobody listens any more.
 struct Stopped;
@@ -29,6 +44,8 @@ pub(super) struct Task {
     pub(super) wish: String,
     /// The name of the last session.
     pub(super) granted: Option<String>,
+    pub(super) ledger: Ledger,
+    pub(super) demanded: watch::Receiver<Demand>,
     pub(super) events: mpsc::Sender<SignalingEvent>,
     pub(super) outgoing: mpsc::Receiver<String>,
     pub(super) session: watch::Sender<Option<Session>>,
@@ -50,6 +67,14 @@ struct Visit {
     ahead: Option<f64>,
     /// `Connected` was reported.
     since: Option<Instant>,
+    /// The server said `session`: its texts are counted.
+    counted: bool,
+    /// The session is the one before.
+    resumed: bool,
+    /// When the server was asked for a sign of life.
+    checked: Option<Instant>,
+    /// How many checks had been asked for by then.
+    checks: u64,
 }
 
 impl Visit {
@@ -62,14 +87,28 @@ impl Visit {
 
 pub(super) async fn run(mut task: Task) {
     let mut backoff = Backoff::default();
+    let mut lost_at = Instant::now();
     loop {
-        let (url, timing) = (task.url.clone(), task.timing);
-        let Ok(opened) = task.unless_stopped(link::open(&url, &timing)).await else { return };
+        let hurried = task.demanded.borrow_and_update().hurry && lost_at.elapsed() < HURRY_FOR;
+        let mut timing = task.timing;
+        if hurried {
+            timing.connect = timing.connect.min(HURRIED_CONNECT);
+        }
+        let url = task.url.clone();
+        let Ok(opened) = task.unless_demanded(link::open(&url, &timing)).await else { return };
         let reason = match opened {
-            Err(reason) => reason,
-            Ok(mut socket) => {
-                let lost = task.visit(&mut socket, &mut backoff).await;
-                task.session.send_replace(None);
+            // There is news of the network: what was begun before it need not be waited for.
+            None => continue,
+            Some(Err(reason)) => reason,
+            Some(Ok(mut socket)) => {
+                let (lost, since) = task.visit(&mut socket).await;
+                if let Some(since) = since {
+                    backoff.handle_session(since.elapsed());
+                    lost_at = Instant::now();
+                }
+                if task.ledger.resume().is_none() {
+                    task.session.send_replace(None);
+                }
                 match lost {
                     Ok(reason) => reason,
                     Err(Stopped) => return task.farewell(socket).await,
@@ -82,25 +121,36 @@ pub(super) async fn run(mut task: Task) {
         {
             return;
         }
-        let pause = backoff.next_pause(rand::random());
-        if task.unless_stopped(sleep(pause)).await.is_err() {
+        let mut pause = backoff.next_pause(rand::random());
+        if hurried {
+            pause = pause.min(HURRIED_PAUSE);
+        }
+        if task.unless_demanded(sleep(pause)).await.is_err() {
             return;
         }
     }
 }
 
 impl Task {
-    /// One connection, from its handshake to its loss, whose reason it returns.
-    async fn visit(&mut self, socket: &mut Socket, backoff: &mut Backoff) -> Result<String, Stopped> {
+    /// One connection, from its handshake to its loss: the reason of that, and since when we were signed in.
+    async fn visit(&mut self, socket: &mut Socket) -> (Result<String, Stopped>, Option<Instant>) {
         let place = ServerAddress::parse(&self.url).map(|address| address.authority()).unwrap_or_default();
         let name = self.granted.clone().unwrap_or_else(|| self.wish.clone());
-        let mut visit =
-            Visit { place, presence: Presence::default(), id: None, name, ahead: None, since: None };
+        let checks = self.demanded.borrow().checks;
+        let mut visit = Visit {
+            place,
+            presence: Presence::default(),
+            id: None,
+            name,
+            ahead: None,
+            since: None,
+            counted: false,
+            resumed: false,
+            checked: None,
+            checks,
+        };
         let reason = self.exchange(socket, &mut visit).await;
-        if let Some(since) = visit.since {
-            backoff.handle_session(since.elapsed());
-        }
-        reason
+        (reason, visit.since)
     }
 
     async fn exchange(&mut self, socket: &mut Socket, visit: &mut Visit) -> Result<String, Stopped> {
@@ -108,13 +158,15 @@ impl Task {
         let mut heard = opened;
         let mut pinged = false;
         loop {
-            let deadline = if visit.since.is_none() {
+            let (ping_after, dead_after) = self.patience();
+            let silent_at = if visit.since.is_none() {
                 opened + self.timing.connect
             } else if pinged {
-                heard + self.timing.dead_after
+                heard + dead_after
             } else {
-                heard + self.timing.ping_after
+                heard + ping_after
             };
+            let deadline = visit.checked.map_or(silent_at, |at| silent_at.min(at + CHECK_TIMEOUT));
             tokio::select! {
                 _ = self.stopped.changed() => return Err(Stopped),
                 received = socket.next() => {
@@ -129,11 +181,36 @@ impl Task {
                             heard = Instant::now();
                         }
                         Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                        last => return Ok(link::loss_reason(&visit.place, last)),
+                        last => {
+                            if matches!(last, Some(Ok(Message::Close(_)))) {
+                                // A goodbye ends the session, too.
+                                self.ledger = Ledger::default();
+                            }
+                            return Ok(link::loss_reason(&visit.place, last));
+                        }
+                    }
+                    if visit.checked.take().is_some() {
+                        self.report(SignalingEvent::Alive).await?;
                     }
                 }
                 Some(text) = self.outgoing.recv(), if visit.since.is_some() => {
+                    self.ledger.handle_sent(&text);
                     if let Some(lost) = self.send(socket, visit, Message::text(text)).await? {
+                        return Ok(lost);
+                    }
+                }
+                Ok(()) = self.demanded.changed() => {
+                    let checks = self.demanded.borrow_and_update().checks;
+                    if std::mem::replace(&mut visit.checks, checks) == checks || visit.since.is_none() {
+                        continue;
+                    }
+                    if link::is_cut_off(socket) {
+                        return Ok(format!(
+                            "this computer has left the network from which it had reached {}", visit.place
+                        ));
+                    }
+                    visit.checked.get_or_insert_with(Instant::now);
+                    if let Some(lost) = self.send(socket, visit, Message::Ping(Bytes::new())).await? {
                         return Ok(lost);
                     }
                 }
@@ -142,8 +219,8 @@ impl Task {
                         let place = &visit.place;
                         return Ok(format!("{place} answers, but does not let us sign in: is it a signaling server?"));
                     }
-                    if pinged {
-                        let (place, seconds) = (&visit.place, self.timing.dead_after.as_secs());
+                    if pinged || visit.checked.is_some() {
+                        let (place, seconds) = (&visit.place, heard.elapsed().as_secs().max(1));
                         return Ok(format!("{place} has been silent for {seconds} seconds: check the network"));
                     }
                     pinged = true;
@@ -155,6 +232,16 @@ impl Task {
         }
     }
 
+    /// The silence after which the server is pinged, and after which it is dead.
+    fn patience(&self) -> (Duration, Duration) {
+        let Timing { ping_after, dead_after, .. } = self.timing;
+        if self.demanded.borrow().hurry {
+            (ping_after.min(HURRIED_PING_AFTER), dead_after.min(HURRIED_DEAD_AFTER))
+        } else {
+            (ping_after, dead_after)
+        }
+    }
+
     /// Sends one message; a server that does not take it in time is lost.
     async fn send(
         &mut self,
@@ -162,7 +249,7 @@ impl Task {
         visit: &Visit,
         message: Message,
     ) -> Result<Option<String>, Stopped> {
-        let limit = self.timing.dead_after;
+        let (_, limit) = self.patience();
         Ok(match self.unless_stopped(timeout(limit, socket.send(message))).await? {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(link::loss_reason(&visit.place, Some(Err(error)))),
@@ -184,12 +271,31 @@ impl Task {
                 return Ok(None);
             }
         };
+        // What comes before the session, and the word about it, is no part of it.
+        if visit.counted {
+            self.ledger.handle_received();
+        }
         match incoming {
             Incoming::Id { id, date } => {
                 visit.ahead = date.map(|date| date - unix_milliseconds() as f64);
-                let hello = encode_username(&visit.name, &id, unix_milliseconds());
+                let hello = encode_username(&visit.name, &id, unix_milliseconds(), self.ledger.resume());
                 visit.id = Some(id);
                 return self.send(socket, visit, Message::text(hello)).await;
+            }
+            Incoming::Session { token, resumed, received } => {
+                visit.counted = true;
+                visit.resumed = resumed;
+                if !resumed {
+                    self.ledger.handle_begun(token);
+                    return Ok(None);
+                }
+                for text in self.ledger.handle_resumed(received) {
+                    if let Some(lost) = self.send(socket, visit, Message::text(text)).await? {
+                        return Ok(Some(lost));
+                    }
+                }
+                // What we missed follows: the engine has to know who we are before.
+                self.signed_in(visit).await?;
             }
             Incoming::Renamed(name) => {
                 visit.name = name;
@@ -242,7 +348,7 @@ impl Task {
     }
 
     async fn signed_in(&mut self, visit: &mut Visit) -> Result<(), Stopped> {
-        if visit.since.is_none() {
+        if visit.since.is_none() && !visit.resumed {
             // What was meant for a session that is gone.
             while self.outgoing.try_recv().is_ok() {}
         }
@@ -276,6 +382,18 @@ impl Task {
             Ok(Err(error)) => tracing::debug!(%error, "no goodbye"),
             Err(_) => tracing::debug!("no goodbye in time"),
         }
+    }
+
+    /// Waits for this, but no longer than until there is reason to do something else (`None`).
+    async fn unless_demanded<T>(&mut self, future: impl Future<Output = T>) -> Result<Option<T>, Stopped> {
+        let mut demanded = self.demanded.clone();
+        self.unless_stopped(async {
+            tokio::select! {
+                output = future => Some(output),
+                Ok(()) = demanded.changed() => None,
+            }
+        })
+        .await
     }
 
     async fn report(&mut self, event: SignalingEvent) -> Result<(), Stopped> {

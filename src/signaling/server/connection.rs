@@ -15,8 +15,10 @@ use super::door;
 use super::hub::Event;
 use super::rate::RateLimit;
 use super::registry::{Closing, ConnectionId};
+use super::session::Departure;
 use crate::protocol::MAX_MESSAGE_BYTES;
 use futures_util::{SinkExt, StreamExt};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -140,14 +142,20 @@ pub(super) async fn run(
     let ending = tokio::select! {
         ending = connection.serve(ping_interval) => ending,
         _ = stop.wait_for(|stop| *stop) => Ending::Close(CloseCode::Away, "the server is shutting down"),
-        _ = dropped => Ending::Drop("the hub dropped it"),
+        _ = dropped => Ending::Drop(Departure::Silent, "the hub dropped it"),
+    };
+    let departure = match ending {
+        Ending::Drop(departure, _) => departure,
+        Ending::Close(..) => Departure::Closed,
     };
     // The others are told before the goodbye, which may take its time.
-    if hub.send(Event::Ended(id)).await.is_err() {
+    if hub.send(Event::Ended(id, departure)).await.is_err() {
         tracing::debug!(connection = id.0, "the hub is gone");
     }
     match ending {
-        Ending::Drop(reason) => tracing::debug!(connection = id.0, reason, "connection ended"),
+        Ending::Drop(departure, reason) => {
+            tracing::debug!(connection = id.0, ?departure, reason, "connection ended");
+        }
         Ending::Close(code, reason) => {
             tracing::debug!(connection = id.0, %code, reason, "connection closed");
             farewell(socket, code, reason).await;
@@ -158,7 +166,7 @@ pub(super) async fn run(
 /// How a connection ends.
 enum Ending {
     /// It is closed already, or not worth a word.
-    Drop(&'static str),
+    Drop(Departure, &'static str),
     /// We close it.
     Close(CloseCode, &'static str),
 }
@@ -176,6 +184,7 @@ impl Connection<'_> {
         let mut rate = RateLimit::new(Instant::now().into_std());
         let mut resume_at: Option<Instant> = None;
         let mut missed_pings = 0;
+        let mut goodbye = false;
         let mut pings = interval_at(Instant::now() + ping_interval, ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -184,8 +193,9 @@ impl Connection<'_> {
                     missed_pings = 0;
                     let message = match received {
                         Some(Ok(message)) => message,
+                        Some(Err(_)) | None if goodbye => return Ending::Drop(Departure::Closed, "it said goodbye"),
                         Some(Err(error)) => return ending_of(&error),
-                        None => return Ending::Drop("the peer closed it"),
+                        None => return Ending::Drop(Departure::Ended, "the stream ended"),
                     };
                     let now = Instant::now();
                     let delay = rate.charge(message.len(), now.into_std());
@@ -196,10 +206,14 @@ impl Connection<'_> {
                         Message::Text(text) => Event::Text(self.id, text),
                         Message::Binary(_) => Event::Binary(self.id),
                         // Ping and close are answered by the library when it is polled again.
-                        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => continue,
+                        Message::Close(_) => {
+                            goodbye = true;
+                            continue;
+                        }
+                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
                     };
                     if self.hub.send(event).await.is_err() {
-                        return Ending::Drop("the hub is gone");
+                        return Ending::Drop(Departure::Silent, "the hub is gone");
                     }
                 }
                 () = sleep_until(resume_at.unwrap_or_else(Instant::now)), if resume_at.is_some() => resume_at = None,
@@ -209,7 +223,10 @@ impl Connection<'_> {
                         Some(Outgoing::Close(Closing::Full)) => {
                             return Ending::Close(CloseCode::Again, "the server is full: try again later");
                         }
-                        None => return Ending::Drop("the hub dropped it"),
+                        Some(Outgoing::Close(Closing::Replaced)) => {
+                            return Ending::Close(CloseCode::Normal, "you came back on another connection");
+                        }
+                        None => return Ending::Drop(Departure::Silent, "the hub dropped it"),
                     };
                     let sent = self.send(Message::text(&*text)).await;
                     self.queued_bytes.fetch_sub(text.len(), Ordering::Relaxed);
@@ -223,7 +240,7 @@ impl Connection<'_> {
                         continue;
                     }
                     if missed_pings >= MAX_MISSED_PINGS {
-                        return Ending::Drop("it answers no ping");
+                        return Ending::Drop(Departure::Silent, "it answers no ping");
                     }
                     missed_pings += 1;
                     if let Some(ending) = self.send(Message::Ping(Bytes::new())).await {
@@ -238,7 +255,7 @@ impl Connection<'_> {
         match timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(ending_of(&error)),
-            Err(_) => Some(Ending::Drop("it does not read what it is sent")),
+            Err(_) => Some(Ending::Drop(Departure::Silent, "it does not read what it is sent")),
         }
     }
 }
@@ -250,15 +267,29 @@ fn ending_of(error: &Error) -> Ending {
         Error::Protocol(protocol) => {
             use tokio_tungstenite::tungstenite::error::ProtocolError;
             match protocol {
-                ProtocolError::ResetWithoutClosingHandshake => Ending::Drop("the peer is gone"),
+                ProtocolError::ResetWithoutClosingHandshake => {
+                    Ending::Drop(Departure::Ended, "the stream ended without a goodbye")
+                }
                 // Both sides closed at the same time: data of a peer that was already told to go.
                 ProtocolError::SendAfterClosing | ProtocolError::ReceivedAfterClosing => {
-                    Ending::Drop("the peer closed it")
+                    Ending::Drop(Departure::Closed, "the peer closed it")
                 }
                 _ => Ending::Close(CloseCode::Protocol, "this breaks the WebSocket protocol"),
             }
         }
-        _ => Ending::Drop("the peer is gone"),
+        // The peer's system says that nobody is at the other end any more. Every other error is the network's.
+        Error::Io(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof
+            ) =>
+        {
+            Ending::Drop(Departure::Ended, "the peer is gone")
+        }
+        Error::ConnectionClosed | Error::AlreadyClosed => {
+            Ending::Drop(Departure::Closed, "the peer closed it")
+        }
+        _ => Ending::Drop(Departure::Silent, "the network is gone"),
     }
 }
 

@@ -5,11 +5,13 @@
 
 use super::connection::{self, Link, Outgoing};
 use super::registry::{ConnectionId, MAX_CONNECTIONS, Output, Registry};
+use super::session::Departure;
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::sleep_until;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Events that may wait for the hub. When full the connections wait, and TCP slows their peers; each has at most one
@@ -30,7 +32,7 @@ pub(super) enum Event {
     /// A binary message.
     Binary(ConnectionId),
     /// The connection's task is about to end: its last event.
-    Ended(ConnectionId),
+    Ended(ConnectionId, Departure),
 }
 
 /// Runs until `stop` is true, or its sender gone, and all connections are closed.
@@ -50,9 +52,14 @@ pub(super) async fn run(
         ping_interval,
     };
     loop {
+        let due = hub.registry.poll_timeout();
         tokio::select! {
             // `sender` lives in the hub, so the queue never ends.
             Some(event) = events.recv() => hub.handle(event),
+            () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
+                hub.registry.handle_timeout(unix_milliseconds(), Instant::now());
+                hub.deliver();
+            }
             Some(ended) = hub.tasks.join_next() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a connection's task ended badly");
@@ -97,15 +104,15 @@ impl Hub {
             }
             Event::Opened(id, link) => {
                 self.links.insert(id, link);
-                self.registry.handle_connect(id, unix_milliseconds());
+                self.registry.handle_connect(id, token(), unix_milliseconds());
             }
             // A connection that was dropped may still have messages in the queue: they are nobody's now.
             Event::Text(id, text) => self.registry.handle_text(id, &text, unix_milliseconds()),
             Event::Binary(id) if self.links.contains_key(&id) => self.registry.handle_binary(id),
             Event::Binary(_) => {}
-            Event::Ended(id) => {
+            Event::Ended(id, departure) => {
                 self.links.remove(&id);
-                self.registry.handle_disconnect(id, unix_milliseconds());
+                self.forget(id, departure);
             }
         }
         self.deliver();
@@ -123,7 +130,7 @@ impl Hub {
                 tracing::info!(connection = id.0, reason = %overflow, "connection dropped");
                 // Dropping the link ends the task even in the middle of a write.
                 self.links.remove(&id);
-                self.registry.handle_disconnect(id, unix_milliseconds());
+                self.forget(id, Departure::Silent);
             }
         }
     }
@@ -134,10 +141,19 @@ impl Hub {
             self.links.iter().filter(|(_, link)| link.is_closed()).map(|(id, _)| *id).collect();
         for id in gone {
             self.links.remove(&id);
-            self.registry.handle_disconnect(id, unix_milliseconds());
+            self.forget(id, Departure::Silent);
         }
         self.deliver();
     }
+
+    fn forget(&mut self, id: ConnectionId, departure: Departure) {
+        self.registry.handle_disconnect(id, departure, unix_milliseconds(), Instant::now());
+    }
+}
+
+/// A secret of 128 bits (RFC 4086 section 8.2.1 asks for as many of one that is to outlive guessing).
+fn token() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// The `date` of the protocol: Unix time in milliseconds.

@@ -12,6 +12,7 @@ mod door;
 mod hub;
 pub mod rate;
 pub mod registry;
+pub mod session;
 #[cfg(test)]
 mod tests;
 

@@ -1,9 +1,13 @@
 //! The registry in scenarios: no sockets, no clock.
 
+mod resume;
+
 use super::registry::{Closing, ConnectionId, MAX_CONNECTIONS, Output, Registry};
+use super::session::Departure;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 const DATE: u64 = 1_700_000_000_000;
 
@@ -12,11 +16,12 @@ struct Scene {
     registry: Registry,
     inbox: HashMap<u64, Vec<Value>>,
     closed: Vec<u64>,
+    now: Instant,
 }
 
 impl Scene {
     fn new() -> Self {
-        Self { registry: Registry::new(), inbox: HashMap::new(), closed: Vec::new() }
+        Self { registry: Registry::new(), inbox: HashMap::new(), closed: Vec::new(), now: Instant::now() }
     }
 
     fn collect(&mut self) {
@@ -25,18 +30,28 @@ impl Scene {
                 Output::Text(text) => {
                     self.inbox.entry(id).or_default().push(serde_json::from_str(&text).unwrap());
                 }
-                Output::Close(Closing::Full) => self.closed.push(id),
+                Output::Close(Closing::Full | Closing::Replaced) => self.closed.push(id),
             }
         }
     }
 
     fn connect(&mut self, id: u64) {
-        self.registry.handle_connect(ConnectionId(id), DATE);
+        self.registry.handle_connect(ConnectionId(id), format!("token {id}"), DATE);
         self.collect();
     }
 
     fn disconnect(&mut self, id: u64) {
-        self.registry.handle_disconnect(ConnectionId(id), DATE);
+        self.lose(id, Departure::Closed);
+    }
+
+    fn lose(&mut self, id: u64, departure: Departure) {
+        self.registry.handle_disconnect(ConnectionId(id), departure, DATE, self.now);
+        self.collect();
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        self.now += duration;
+        self.registry.handle_timeout(DATE, self.now);
         self.collect();
     }
 
@@ -323,8 +338,9 @@ fn one_connection_too_many_is_closed_and_later_there_is_room() {
 #[derive(Clone, Debug)]
 enum Step {
     Connect(u64),
-    Disconnect(u64),
+    Disconnect(u64, Departure),
     Say(u64, String),
+    Wait(u64),
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -347,8 +363,12 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         1 => any::<String>(),
         8 => (kind, name.clone(), name.clone(), any::<bool>()).prop_map(|(kind, name, target, whole)| {
-            let features: &[&str] = if whole { &["presence", "undeliverable"] } else { &[] };
-            json!({"type": kind, "name": name, "target": target, "text": "t", "features": features}).to_string()
+            let features: &[&str] = if whole { &["presence", "undeliverable", "resume"] } else { &[] };
+            let resume = json!({"token": "token 1000", "received": 1});
+            json!({
+                "type": kind, "name": name, "target": target, "text": "t", "features": features, "resume": resume
+            })
+            .to_string()
         }),
         2 => (any::<bool>(), name).prop_map(|(number, name)| {
             let target = if number { json!(7) } else { json!(null) };
@@ -358,9 +378,11 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let departure = prop::sample::select(vec![Departure::Closed, Departure::Ended, Departure::Silent]);
     prop_oneof![
         2 => (0..6_u64).prop_map(Step::Connect),
-        1 => (0..6_u64).prop_map(Step::Disconnect),
+        1 => (0..6_u64, departure).prop_map(|(id, departure)| Step::Disconnect(id, departure)),
+        1 => (0..30_u64).prop_map(Step::Wait),
         8 => (0..6_u64, text()).prop_map(|(id, text)| Step::Say(id, text)),
     ]
 }
@@ -381,11 +403,12 @@ proptest! {
                     scene.connect(next);
                     next += 1;
                 }
-                Step::Disconnect(slot) => {
+                Step::Disconnect(slot, departure) => {
                     let Some(old) = current.remove(&slot) else { continue };
-                    scene.disconnect(old);
+                    scene.lose(old, departure);
                     prop_assert!(!scene.inbox.contains_key(&old));
                 }
+                Step::Wait(seconds) => scene.wait(Duration::from_secs(seconds)),
                 Step::Say(slot, text) => {
                     let id = current.get(&slot).copied().unwrap_or(slot);
                     let before: Vec<String> = scene.registry.users().map(String::from).collect();
@@ -405,8 +428,9 @@ proptest! {
             }
             let names: Vec<&str> = scene.registry.users().collect();
             prop_assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
-            prop_assert_eq!(scene.registry.connections(), current.len());
-            prop_assert!(names.len() <= current.len());
+            let open = current.values().filter(|id| !scene.closed.contains(id)).count();
+            prop_assert_eq!(scene.registry.connections(), open);
+            prop_assert!(names.len() as u64 <= next - 1000);
         }
     }
 }
