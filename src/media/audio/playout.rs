@@ -54,7 +54,7 @@ const MERGE: usize = 240;
 const LATE_SLACK_MS: f64 = 20.0;
 /// The delay may exceed its target this much, milliseconds, before sound is shortened: in a pause between words, and
 /// in a word ...
-const SLACK_QUIET_MS: f64 = 6.0;
+const SLACK_QUIET_MS: f64 = 12.0;
 const SLACK_MS: f64 = 30.0;
 /// ... and fall below it this much before it is lengthened.
 const SHORTAGE_QUIET_MS: f64 = 2.0;

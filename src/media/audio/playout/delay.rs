@@ -12,7 +12,7 @@ const BIN_MS: f64 = 2.0;
 /// Bins: delays up to 1 s; longer ones count as the last.
 const BINS: usize = 501;
 /// Share of packets that shall be in time.
-const QUANTILE: f64 = 0.97;
+const QUANTILE: f64 = 0.99;
 /// Packets after which the past weighs 1/e: 8 s at 20 ms.
 const MEMORY: f64 = 400.0;
 /// What is assumed before packets tell, and for how many packets' worth it counts: a second's worth of packets
