@@ -1,0 +1,3 @@
+//! Whole calls over emulated links.
+mod link;
+fn main() {}
