@@ -1,4 +1,4 @@
-//! What `benches/call` is built of, as far as it can be tested in virtual time.
+//! What `benches/call` is built of, as far as virtual time and made-up calls can test it.
 
 // `clippy.toml` lets tests unwrap, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
@@ -7,3 +7,6 @@
 
 #[path = "../benches/call/link/mod.rs"]
 mod link;
+
+#[path = "call_bench/link.rs"]
+mod link_tests;

@@ -22,6 +22,3 @@ pub(crate) mod netns;
 mod system;
 #[cfg(target_os = "linux")]
 pub(crate) mod tun;
-
-#[cfg(test)]
-mod tests;

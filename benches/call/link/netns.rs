@@ -48,11 +48,6 @@ impl Namespace {
     pub(crate) fn ip(&self, arguments: &[&str]) -> Result<()> {
         ip(&[&["-n", &self.name], arguments].concat())
     }
-
-    /// Kills every process inside, by its id.
-    pub(crate) fn end_processes(&self) {
-        end_processes(&self.name);
-    }
 }
 
 impl Drop for Namespace {

@@ -83,9 +83,4 @@ impl Schedule {
         // There is a first phase, and it begins at zero.
         &self.0[later.saturating_sub(1)].1
     }
-
-    /// The phases, each with its beginning.
-    pub(crate) fn phases(&self) -> &[(Duration, Shape)] {
-        &self.0
-    }
 }

@@ -1,7 +1,9 @@
-use super::direction::{Counts, Direction};
-use super::loss::{Bursts, Loss};
-use super::random::Random;
-use super::schedule::{Rate, Schedule, Shape};
+//! The emulated link, in virtual time.
+
+use crate::link::direction::{Counts, Direction};
+use crate::link::loss::{Bursts, Loss};
+use crate::link::random::Random;
+use crate::link::schedule::{Rate, Schedule, Shape};
 use std::time::Duration;
 
 const fn ms(milliseconds: u64) -> Duration {
