@@ -1,73 +1,113 @@
+//! Speech through calls, scored as a listener would (PESQ, ITU-T P.862.2 wideband) with its delay from mouth to ear.
+//!
+//! Two parts. [`paths`]: codec and playout alone in virtual time, on paths made from a seed: the same on any machine,
+//! and long enough for clocks that drift. [`calls`]: whole calls over emulated links, with virtual sound cards on
+//! PulseAudio, each direction on its own; Chromium calling Chromium is measured beside, by the same recipe: once with
+//! its defaults, once with its echo canceller, noise suppression and gain control off.
+//!
+//! A score needs a sound reference: see `tests/common/studio.rs`. Pressure is the share of time in which something had
+//! to wait for a processor; above some 20 % a score says more of the machine than of the programs.
+
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
-#![allow(clippy::unwrap_used, reason = "a measurement that cannot be made ends the run, as in the tests")]
+#![allow(clippy::unwrap_used, reason = "a fixture that fails ends its row, whose error is printed")]
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+#[path = "../call/door.rs"]
+mod door;
+#[path = "../call/link/mod.rs"]
+mod link;
+#[path = "../shared/machine.rs"]
+mod machine;
+#[path = "../call/pressure.rs"]
+mod pressure;
+
+mod calls;
 mod lab;
 mod network;
-use lab::{Repair, Way};
-use std::process::Command;
+mod parties;
+mod paths;
+mod rows;
+
+use clap::Parser;
+use parties::Pairing;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Speech through made-up paths and through whole calls.
+#[derive(Debug, Parser)]
+#[command(name = "bench-audio", disable_version_flag = true)]
+struct Options {
+    /// Only codec and playout in virtual time, or only whole calls. Left out: both.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// Who calls whom; may be given several times, or with commas. Left out: all of them.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pairing: Vec<Pairing>,
+    /// Rows of the calls, by name; may be given several times, or with commas. Left out: all of them.
+    #[arg(long, value_delimiter = ',')]
+    link: Vec<String>,
+    /// Calls of each row, each with a seed of its own; the table has each.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
+    repeat: u64,
+    /// Seed of the first.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write all figures to this file, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Let this `ahoy` call instead of the one just built.
+    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_ahoy"))]
+    ahoy: PathBuf,
+    /// What cargo adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Paths,
+    Calls,
+}
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let pick = args.first().cloned().unwrap_or_default();
-    let seeds: u64 = args.get(1).map_or(1, |s| s.parse().unwrap());
-    let ways = [
-        Way { name: "fec", bits_per_second: 48_000, fec: true, repair: Repair::Inband },
-        Way { name: "plc", bits_per_second: 48_000, fec: false, repair: Repair::Inband },
-        Way { name: "fec32", bits_per_second: 32_000, fec: true, repair: Repair::Inband },
-        Way { name: "red32", bits_per_second: 32_000, fec: false, repair: Repair::Red },
-        Way { name: "red24", bits_per_second: 24_000, fec: false, repair: Repair::Red },
-        Way { name: "redfec32", bits_per_second: 32_000, fec: true, repair: Repair::Red },
-        Way { name: "nack30", bits_per_second: 48_000, fec: true, repair: Repair::Nack(30.0) },
-        Way { name: "nack80", bits_per_second: 48_000, fec: true, repair: Repair::Nack(80.0) },
-        Way { name: "nack150", bits_per_second: 48_000, fec: true, repair: Repair::Nack(150.0) },
-    ];
-    for path in network::PATHS {
-        for way in ways.iter().filter(|w| pick.split(',').any(|p| p == w.name)) {
-            print!("{:24} {:9}", path.name, way.name);
-            let mut all = Vec::new();
-            let mut last = None;
-            for v in ["en-us-0", "en-us+f3-1"] {
-                for seed in 0..seeds {
-                    let mut r = hound::WavReader::open(format!("/tmp/po/{v}.wav")).unwrap();
-                    let voice: Vec<f32> =
-                        r.samples::<i16>().map(|s| f32::from(s.unwrap()) / 32768.0).collect();
-                    let heard = lab::run(&voice, 3, path, *way, 0x5eed + 77 * seed);
-                    let file = format!("/tmp/po/lab.wav");
-                    let spec = hound::WavSpec {
-                        channels: 2,
-                        sample_rate: 48_000,
-                        bits_per_sample: 16,
-                        sample_format: hound::SampleFormat::Int,
-                    };
-                    let mut w = hound::WavWriter::create(&file, spec).unwrap();
-                    // the second and third saying: settled
-                    for (a, b) in &heard.samples[voice.len()..] {
-                        w.write_sample((a * 32767.0) as i16).unwrap();
-                        w.write_sample((b.clamp(-1.0, 1.0) * 32767.0) as i16).unwrap();
-                    }
-                    w.finalize().unwrap();
-                    let out = Command::new("/work/wt/playout/.cache/python/bin/python")
-                        .arg("/work/wt/playout/tests/common/score_speech.py")
-                        .args([format!("{file}:0"), format!("{file}:1")])
-                        .output()
-                        .unwrap();
-                    let j: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-                    print!(" {:.2}@{:.0}", j["pesq"].as_f64().unwrap(), j["delay_ms"].as_f64().unwrap());
-                    all.push(j["pesq"].as_f64().unwrap());
-                    last = Some(heard);
-                }
-            }
-            let h = last.unwrap();
-            println!(
-                "  mean {:.2}  {:.0} kbit/s buf {:.0} conc {} rep {} short {} len {} late {}",
-                all.iter().sum::<f64>() / all.len() as f64,
-                h.bits_per_second / 1e3,
-                h.buffered_ms,
-                h.stats.concealed / 480,
-                h.stats.repaired,
-                h.stats.shortened,
-                h.stats.lengthened,
-                h.stats.late
-            );
+    let options = Options::parse();
+    let rows = match rows::chosen(&options.link) {
+        Ok(rows) => rows,
+        Err(reason) => {
+            eprintln!("bench-audio: {reason}");
+            std::process::exit(2);
+        }
+    };
+    link::netns::remove_stale();
+    let machine = machine::describe(&options.ahoy);
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    println!("Speech: `scripts/bench-audio {}`\n", words.join(" "));
+    for (what, text) in machine.iter().filter(|(what, _)| *what != "picture") {
+        println!("* {what}: {text}");
+    }
+    let seeds = options.seed..options.seed + options.repeat;
+    println!("* seeds: {} to {}\n", seeds.start, seeds.end - 1);
+
+    let mut paths = Vec::new();
+    if options.only != Some(Part::Calls) {
+        paths = paths::measure(seeds.clone());
+    }
+    let mut calls = Vec::new();
+    if options.only != Some(Part::Paths) {
+        let pairings =
+            if options.pairing.is_empty() { Pairing::ALL.to_vec() } else { options.pairing.clone() };
+        calls = calls::measure(&rows, &pairings, seeds, &options.ahoy);
+    }
+    if let Some(file) = &options.json {
+        let machine: serde_json::Map<_, _> =
+            machine.into_iter().map(|(what, text)| (what.to_owned(), json!(text))).collect();
+        let all = json!({
+            "machine": machine, "load_at_the_end": machine::load(), "paths": paths, "calls": calls,
+        });
+        if let Err(error) = std::fs::write(file, all.to_string()) {
+            eprintln!("bench-audio: {}: {error}", file.display());
+            std::process::exit(1);
         }
     }
 }
