@@ -28,7 +28,9 @@ struct Outcome {
 /// Runs all, prints the table as it grows, gives the figures.
 pub(crate) fn measure(rows: &[Row], pairings: &[Pairing], seeds: Range<u64>, program: &Path) -> Vec<Value> {
     println!("### Whole calls\n");
-    println!("One column for each direction: alice's voice is deep, bob's is high. Delay from mouth to ear.\n");
+    println!(
+        "One column for each direction: alice's voice is deep, bob's is high. Delay from mouth to ear.\n"
+    );
     println!("| Link | Who | Seed | PESQ alice | PESQ bob | Delay ms alice | Delay ms bob | Pressure |");
     println!("|---|---|---:|---:|---:|---:|---:|---:|");
     let mut all = Vec::new();
@@ -51,8 +53,7 @@ pub(crate) fn measure(rows: &[Row], pairings: &[Pairing], seeds: Range<u64>, pro
 fn run(row: &Row, pairing: Pairing, seed: u64, program: &Path) -> Result<Outcome, String> {
     let failed = |error: std::io::Error| format!("the stage cannot be built: {error}");
     // Dropped in the reverse order: the participants first, then their networks.
-    let namespaces =
-        [Namespace::create("a").map_err(failed)?, Namespace::create("b").map_err(failed)?];
+    let namespaces = [Namespace::create("a").map_err(failed)?, Namespace::create("b").map_err(failed)?];
     let emulator = Emulator::start([
         Tun::create(&namespaces[0], ADDRESSES[0]).map_err(failed)?,
         Tun::create(&namespaces[1], ADDRESSES[1]).map_err(failed)?,
@@ -85,7 +86,8 @@ fn print(row: &Row, pairing: Pairing, seed: u64, outcome: &Result<Outcome, Strin
     let who = pairing.title();
     match outcome {
         Ok(Outcome { scores: [alice, bob], pressure }) => {
-            let delay = |score: &Score| score.delay_ms.map_or("–".to_owned(), |delay| format!("{delay:.0}"));
+            let delay =
+                |score: &Score| score.delay_ms.map_or("–".to_owned(), |delay| format!("{delay:.0}"));
             let pressure = pressure.map_or("–".to_owned(), |share| format!("{:.0} %", share * 100.0));
             println!(
                 "| {} | {who} | {seed} | {:.2} | {:.2} | {} | {} | {pressure} |",

@@ -14,8 +14,18 @@ const WAYS: [Way; 6] = [
     Way { name: "48 kbit/s", bits_per_second: 48_000, fec: true, repair: Repair::Inband },
     Way { name: "24 kbit/s", bits_per_second: 24_000, fec: true, repair: Repair::Inband },
     Way { name: "24 kbit/s twice (RED)", bits_per_second: 24_000, fec: false, repair: Repair::Red },
-    Way { name: "48 kbit/s, NACK, RTT 40 ms", bits_per_second: 48_000, fec: true, repair: Repair::Nack(40.0) },
-    Way { name: "48 kbit/s, NACK, RTT 80 ms", bits_per_second: 48_000, fec: true, repair: Repair::Nack(80.0) },
+    Way {
+        name: "48 kbit/s, NACK, RTT 40 ms",
+        bits_per_second: 48_000,
+        fec: true,
+        repair: Repair::Nack(40.0),
+    },
+    Way {
+        name: "48 kbit/s, NACK, RTT 80 ms",
+        bits_per_second: 48_000,
+        fec: true,
+        repair: Repair::Nack(80.0),
+    },
 ];
 /// How often the speech is said: the first time the buffer settles, the others are scored.
 const SAID: usize = 3;
@@ -38,7 +48,8 @@ pub(crate) fn measure(seeds: Range<u64>) -> Vec<Value> {
         for way in ways {
             let (mut scores, mut delays, mut rates, mut made_up, mut stretched) =
                 (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            for (voice, seed) in voices.iter().flat_map(|voice| seeds.clone().map(move |seed| (voice, seed))) {
+            for (voice, seed) in voices.iter().flat_map(|voice| seeds.clone().map(move |seed| (voice, seed)))
+            {
                 let heard = lab::run(voice, said, path, *way, seed);
                 for time in [1, said - 1] {
                     let part = &heard.samples[time * voice.len()..(time + 1) * voice.len()];

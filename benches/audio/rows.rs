@@ -29,7 +29,8 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<Row>, String> {
 }
 
 fn all() -> Vec<Row> {
-    let row = |name, title, shape| Row { name, title, schedule: Schedule::steady(shape), with_picture: false };
+    let row =
+        |name, title, shape| Row { name, title, schedule: Schedule::steady(shape), with_picture: false };
     let away = |delay, jitter, loss| Shape {
         delay: Duration::from_millis(delay),
         jitter: Duration::from_millis(jitter),
@@ -42,7 +43,11 @@ fn all() -> Vec<Row> {
         row("jitter20", "20 ms jitter, 60 ms away", away(60, 20, Loss::None)),
         row("jitter30", "30 ms jitter, 5 % loss, 90 ms away", away(90, 30, Loss::Random(0.05))),
         row("loss10", "10 % random loss, 20 ms away", away(20, 0, Loss::Random(0.10))),
-        row("bursts", "15 % loss in bursts of 3, 20 ms away", away(20, 0, Loss::Bursts(Bursts::of(0.15, 3.0)))),
+        row(
+            "bursts",
+            "15 % loss in bursts of 3, 20 ms away",
+            away(20, 0, Loss::Bursts(Bursts::of(0.15, 3.0))),
+        ),
         Row { with_picture: true, ..row("300k", "300 kbit/s with a picture, 20 ms away", narrow) },
     ]
 }
