@@ -61,7 +61,7 @@ fn run(row: &Row, pairing: Pairing, seed: u64, program: &Path) -> Result<Outcome
     .map_err(failed)?;
     let (server, page, studio) = (Server::start(), PageServer::start(), Studio::new());
     let doors = Doors::new().map_err(failed)?;
-    let mut start = |side: usize| {
+    let start = |side: usize| {
         for address in [server.address(), page.address()] {
             doors.open(&namespaces[side], address)?;
         }

@@ -13,8 +13,10 @@
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
+#[allow(dead_code, reason = "benches/call uses the rest")]
 #[path = "../call/door.rs"]
 mod door;
+#[allow(dead_code, reason = "benches/call uses the rest")]
 #[path = "../call/link/mod.rs"]
 mod link;
 #[path = "../shared/machine.rs"]

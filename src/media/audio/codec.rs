@@ -1,4 +1,10 @@
 //! The Opus codec (RFC 6716), as the session and the playout use it. Driven by the `audio` thread; never does I/O.
+//!
+//! What was chosen by measurement (PESQ of a deep and a high voice; `scripts/bench-audio --only paths` measures again):
+//! at 48 kbit/s `Voip` gives 4.04 and 4.37, `Audio` 3.95 and 4.35, and the music mode 3.55 and 4.14. Wide band alone
+//! would score 4.27 and 4.54, but only because the score hears nothing above 8 kHz, and people do. Discontinuous
+//! transmission costs nothing. Announcing 10 % loss, for in-band FEC, costs 0.03; without it 10 % random loss takes
+//! 1.5 points more.
 
 use super::{FRAME, SAMPLE_RATE};
 use crate::media::audio::playout::FrameDecoder;
