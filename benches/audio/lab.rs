@@ -7,6 +7,9 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// Packets that only overtook each other arrive within this time, milliseconds.
+const REORDER_WAIT_MS: f64 = 5.0;
+
 /// How what is lost comes back, besides Opus' own redundancy.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Repair {
@@ -34,8 +37,6 @@ pub(crate) struct Heard {
     pub(crate) stats: PlayoutStats,
     /// Octets of payload a second, as sent.
     pub(crate) bits_per_second: f64,
-    /// Mean of what was buffered, milliseconds.
-    pub(crate) buffered_ms: f64,
 }
 
 struct Sent {
@@ -71,8 +72,7 @@ pub(crate) fn run(voice: &[f32], times: usize, path: Path, way: Way, seed: u64) 
         ask_again(&sent, rtt, path, seed, &mut arrivals);
     }
     arrivals.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut samples, mut stats, mut buffered) =
-        (Vec::with_capacity(said.len()), PlayoutStats::default(), 0.0);
+    let (mut samples, mut stats) = (Vec::with_capacity(said.len()), PlayoutStats::default());
     let start = Instant::now() + Duration::from_secs(10);
     let mut playout = Playout::new(OpusDecoder::new().unwrap());
     let mut waiting = arrivals.into_iter().peekable();
@@ -94,11 +94,9 @@ pub(crate) fn run(voice: &[f32], times: usize, path: Path, way: Way, seed: u64) 
         playout.pull(start + Duration::from_secs_f64(now_ms / 1e3), &mut out);
         samples.extend(block.iter().copied().zip(out));
         stats = playout.stats();
-        buffered += playout.buffered_ms();
     }
     let seconds = said.len() as f64 / 48_000.0;
-    let blocks = (said.len() / BLOCK) as f64;
-    Heard { samples, stats, bits_per_second: octets as f64 * 8.0 / seconds, buffered_ms: buffered / blocks }
+    Heard { samples, stats, bits_per_second: octets as f64 * 8.0 / seconds }
 }
 
 fn send(said: &[f32], path: Path, way: Way, seed: u64) -> (Vec<Sent>, usize) {
@@ -131,16 +129,13 @@ fn send(said: &[f32], path: Path, way: Way, seed: u64) -> (Vec<Sent>, usize) {
     (sent, octets)
 }
 
-/// What is lost is asked for when the packet after it has come, up to twice.
+/// What is lost is asked for once, when the packet after it has come.
 fn ask_again(sent: &[Sent], rtt: f64, path: Path, seed: u64, arrivals: &mut Vec<(f64, u16, u32, Bytes)>) {
     let mut link = Link::new(Path { burst: 1.0, ..path }, seed ^ 0xacce55);
     for (n, packet) in sent.iter().enumerate().filter(|(_, packet)| packet.came_ms.is_none()) {
         let noticed = sent[n + 1..].iter().find_map(|after| after.came_ms).unwrap_or(packet.at_ms);
-        for attempt in 0..1 {
-            if let Some(at) = link.carry(noticed + 5.0 + rtt * (1.0 + 1.25 * f64::from(attempt))) {
-                arrivals.push((at, packet.sequence, packet.timestamp, packet.payload.clone()));
-                break;
-            }
+        if let Some(at) = link.carry(noticed + REORDER_WAIT_MS + rtt) {
+            arrivals.push((at, packet.sequence, packet.timestamp, packet.payload.clone()));
         }
     }
 }
