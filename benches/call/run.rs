@@ -8,6 +8,7 @@ use crate::pressure::Pressure;
 use crate::result::{Line, Times};
 use crate::rows::Row;
 use crate::stage::{Couple, Stage};
+use crate::stop;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -25,7 +26,7 @@ const CALLS_AT_MOST: usize = 3;
 /// What a run gave.
 pub(crate) struct Outcome {
     pub(crate) lines: Vec<Line>,
-    pub(crate) link: Option<Report>,
+    pub(crate) link: Report,
     pub(crate) pressure: Pressure,
     pub(crate) seed: u64,
 }
@@ -51,10 +52,10 @@ fn measure(row: &Row, pairing: Pairing, seed: u64, program: &Path) -> Result<Out
         couple.callee.begin();
     }
     let pressure = Pressure::now();
-    let began = Instant::now();
-    stage.begin_link(row, seed, began);
+    let began = (Instant::now(), unix_ms());
+    stage.begin_link(row, seed, began.0);
     // Each couple is watched by a thread of its own: asking a busy browser takes time.
-    let lines = std::thread::scope(|scope| -> Result<Vec<Line>, String> {
+    let mut lines = std::thread::scope(|scope| -> Result<Vec<Line>, String> {
         let watch = |(number, couple): (usize, &mut Couple)| watch(couple, row, began, number);
         let threads: Vec<_> =
             couples.iter_mut().enumerate().map(|couple| scope.spawn(move || watch(couple))).collect();
@@ -64,7 +65,16 @@ fn measure(row: &Row, pairing: Pairing, seed: u64, program: &Path) -> Result<Out
         }
         Ok(lines)
     })?;
-    Ok(Outcome { lines, link: stage.emulator().report(), pressure: pressure.until_now(), seed })
+    let pressure = pressure.until_now();
+    let link = stage.emulator().report().ok_or("the emulated link broke (see above)")?;
+    if let Some(note) = lateness_note(&link) {
+        lines[0].notes.push(note);
+    }
+    if row.calls > 1 {
+        let note = share_note(&lines);
+        lines[0].notes.push(note);
+    }
+    Ok(Outcome { lines, link, pressure, seed })
 }
 
 /// One short call beforehand, on the clean link: whatever is done only once, when a program is new, is not the call's.
@@ -99,11 +109,12 @@ fn call_once(couple: &mut Couple) -> (f64, [f64; 2]) {
     (clicked, [couple.caller.first_picture(), couple.callee.first_picture()])
 }
 
-fn watch(couple: &mut Couple, row: &Row, began: Instant, number: usize) -> Vec<Line> {
+fn watch(couple: &mut Couple, row: &Row, began: (Instant, f64), number: usize) -> Vec<Line> {
     let (clicked, first_pictures) = call_once(couple);
     let mut samples = 0;
-    while began.elapsed() < row.length {
-        std::thread::sleep(SAMPLE_INTERVAL.min(row.length.saturating_sub(began.elapsed())));
+    while began.0.elapsed() < row.length {
+        stop::panic_if_wanted();
+        std::thread::sleep(SAMPLE_INTERVAL.min(row.length.saturating_sub(began.0.elapsed())));
         samples += 1;
         for party in [&mut couple.caller, &mut couple.callee] {
             party.sample();
@@ -118,11 +129,30 @@ fn watch(couple: &mut Couple, row: &Row, began: Instant, number: usize) -> Vec<L
     std::array::from_fn::<Line, 2, _>(|side| {
         let call = if row.calls > 1 { format!(" {}", number + 1) } else { String::new() };
         let who = format!("{} {}{call}", couple.kinds[side].title(), sides[side]);
-        let times = Times { clicked, first_picture: first_pictures[side], end };
+        let times = Times { began: began.1, clicked, first_picture: first_pictures[side], end };
         let [own, others]: [&Evidence; 2] = [&evidence[side], &evidence[1 - side]];
         Line::new(who, row, times, own, others)
     })
     .into()
+}
+
+/// A link that is itself late by more than this, at worst of a hundred packets, is worth a word.
+const LATENESS_WORTH_A_NOTE: Duration = Duration::from_millis(2);
+
+fn lateness_note(link: &Report) -> Option<String> {
+    let [_, late, worst] = link.lateness;
+    (late > LATENESS_WORTH_A_NOTE).then(|| {
+        format!(
+            "the emulator was late by {late:.1?} (99th percentile) and {worst:.1?} at worst: a busy machine"
+        )
+    })
+}
+
+/// How two calls divided the link.
+fn share_note(lines: &[Line]) -> String {
+    let bits = |call: &[Line]| call.iter().filter_map(|line| line.value("kbits")).sum::<f64>();
+    let (first, all) = (bits(&lines[..2]), bits(lines));
+    format!("the first call has {:.0} % of the video bits", first / all.max(1.0) * 100.0)
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {
