@@ -9,8 +9,8 @@
 //! What the figures are:
 //!
 //! * height, fps, freezes, latency: of the pictures as they were handed to whoever draws (agent) or presented (page).
-//!   Latency is from the sender's camera picture (agent: the `local` frame event; page: its preview) to the same
-//!   picture shown by the receiver, found by the counter burnt into the clip.
+//!   Latency is from the sender's camera picture (agent: the `local` frame event; page: the capture time of its
+//!   preview) to the same picture shown by the receiver, found by the counter burnt into the clip.
 //! * kbit/s: video as the receiver counts it. SSIM and PSNR: brightness of a picture every two seconds, against the
 //!   clip's own, at 720p.
 //! * CPU: share of one core, from the click to the end, of the process (agent) or the whole process tree (browser);

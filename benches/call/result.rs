@@ -30,7 +30,7 @@ const fn change(key: &'static str, title: &'static str, decimals: usize) -> Colu
 }
 
 /// All figures, in the order of [`Line::values`].
-pub(crate) const COLUMNS: [Column; 21] = [
+pub(crate) const COLUMNS: [Column; 22] = [
     column("height", "height", 0),
     column("fps", "fps", 1),
     column("kbits", "kbit/s", 0),
@@ -45,13 +45,14 @@ pub(crate) const COLUMNS: [Column; 21] = [
     column("cpu_percent", "CPU %", 0),
     column("memory_mib", "MiB", 0),
     column("first_picture_s", "first picture s", 2),
-    column("to_720p_s", "720p after s", 1),
+    column("to_720p_s", "to 720p s", 1),
     change("before_height", "height before", 0),
     change("worse_fps", "fps while worse", 1),
     change("worse_height", "height while worse", 0),
     change("worse_p95_ms", "p95 ms while worse", 0),
     change("picture_after_s", "first new picture after s", 2),
-    change("full_after_s", "full height after s", 2),
+    change("full_after_s", "that height after s", 2),
+    change("hd_after_s", "720p after s", 2),
 ];
 
 /// What one participant saw and used.
@@ -107,7 +108,7 @@ impl Line {
             reaches(shown, HD, first_picture).map(after_first),
         ];
         values.extend(match row.change {
-            None => [None; 6],
+            None => [None; 7],
             Some(change) => {
                 let from = began + change.from.as_secs_f64() * 1000.0;
                 let until = began + change.until.as_secs_f64() * 1000.0;
@@ -125,6 +126,7 @@ impl Line {
                     while_worse(quantile(latencies(&others.captured, &worse), 0.95)),
                     reaches(shown, 0, until).filter(|_| change.blackout).map(|at| seconds(at - until)),
                     full.map(|at| seconds(at - until)),
+                    reaches(shown, HD, until).map(|at| seconds(at - until)),
                 ]
             }
         });

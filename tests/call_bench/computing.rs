@@ -120,7 +120,7 @@ fn equal_pictures_are_alike_and_damage_is_noticed_in_its_order() {
     assert!(noisy.ssim < shifted.ssim, "{noisy:?} {shifted:?}");
 
     // Where there were stripes is only their mean.
-    let stripes = |at: usize| if at / 4 % 2 == 0 { 60 } else { 200 };
+    let stripes = |at: usize| if (at / 4).is_multiple_of(2) { 60 } else { 200 };
     let stripes = Picture { luma: (0..640 * 360).map(stripes).collect(), ..sent.clone() };
     let grey = Picture { luma: vec![130; 640 * 360], ..sent };
     assert!(compare(&stripes, &grey).ssim < 0.05);
