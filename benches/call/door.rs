@@ -83,7 +83,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, outages: watch::R
 }
 
 /// When TCP delivers what is written at `written`.
-fn delivery(written: Instant, outages: &[Outage]) -> Instant {
+pub(crate) fn delivery(written: Instant, outages: &[Outage]) -> Instant {
     let closed = |at: Instant| outages.iter().any(|outage| (outage.from..outage.until).contains(&at));
     let (mut at, mut interval) = (written, FIRST_RETRANSMISSION);
     while closed(at) {

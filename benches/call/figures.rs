@@ -40,7 +40,11 @@ pub(crate) fn freezes(shown: &[Seen], end: f64) -> Freezes {
     let mut found = Freezes::default();
     for (index, gap) in gaps.iter().enumerate() {
         let before = &gaps[index.saturating_sub(FREEZE_WINDOW)..index];
-        let mean = before.iter().sum::<f64>() / before.len().max(1) as f64;
+        let mean = match before.len() {
+            // Nothing comes before the first: it is judged by what follows.
+            0 => median(gaps[1..].iter().copied()).unwrap_or_default(),
+            count => before.iter().sum::<f64>() / count as f64,
+        };
         if *gap > (3.0 * mean).max(mean + FREEZE_MARGIN_MS) {
             found.count += 1;
             found.total_ms += gap;

@@ -9,8 +9,8 @@
 //! What the figures are:
 //!
 //! * height, fps, freezes, latency: of the pictures as they were handed to whoever draws (agent) or presented (page).
-//!   Latency is from the sender's camera picture (agent: the `local` frame event; page: its preview) to the same
-//!   picture shown by the receiver, found by the counter burnt into the clip.
+//!   Latency is from the sender's camera picture (agent: the `local` frame event; page: the capture time of its
+//!   preview) to the same picture shown by the receiver, found by the counter burnt into the clip.
 //! * kbit/s: video as the receiver counts it. SSIM and PSNR: brightness of a picture every two seconds, against the
 //!   clip's own, at 720p.
 //! * CPU: share of one core, from the click to the end, of the process (agent) or the whole process tree (browser);
@@ -41,11 +41,13 @@ mod rows;
 mod run;
 mod similarity;
 mod stage;
+mod stop;
 mod table;
 
 use clap::Parser;
-use options::Options;
+use options::{Options, Pairing};
 use rows::Row;
+use run::Outcome;
 use serde_json::json;
 use table::Measured;
 
@@ -67,18 +69,23 @@ fn main() {
     }
     println!("* seeds: {} to {}\n", options.seed, options.seed + options.repeat - 1);
 
+    // Whatever fails is told with its row.
+    std::panic::set_hook(Box::new(|_| {}));
+    stop::watch();
     let mut all = Vec::new();
     for pairing in options.pairings() {
         let mut measured = Vec::new();
         for row in &rows {
-            let runs = (options.seed..options.seed + options.repeat).map(|seed| {
-                eprintln!("{}: {}, seed {seed} (load {})", pairing.title(), row.title, machine::load());
-                run::run(row, pairing, seed, &options.ahoy)
-            });
-            measured.push(Measured { row: row.clone(), runs: runs.collect() });
+            let seeds = (options.seed..options.seed + options.repeat).take_while(|_| !stop::wanted());
+            let runs = seeds.map(|seed| run_patiently(row, pairing, seed, &options)).collect();
+            measured.push(Measured { row: row.clone(), runs });
         }
         table::print(pairing, &measured);
         all.extend(measured.iter().map(|measured| measured.to_json(pairing)));
+    }
+    if stop::wanted() {
+        eprintln!("bench-call: interrupted");
+        std::process::exit(130);
     }
     if let Some(file) = &options.json {
         let machine: serde_json::Map<_, _> =
@@ -89,6 +96,15 @@ fn main() {
             std::process::exit(1);
         }
     }
+}
+
+/// Runs a row, once more if it fails: two pages that happen to call at once answer neither, and people call again.
+fn run_patiently(row: &Row, pairing: Pairing, seed: u64, options: &Options) -> Result<Outcome, String> {
+    let attempt = || {
+        eprintln!("{}: {}, seed {seed} (load {})", pairing.title(), row.title, machine::load());
+        run::run(row, pairing, seed, &options.ahoy).inspect_err(|reason| eprintln!("failed: {reason}"))
+    };
+    attempt().or_else(|reason| if stop::wanted() { Err(reason) } else { attempt() })
 }
 
 /// The rows that are wanted, in the order of the table.

@@ -76,7 +76,7 @@ impl Participant for AgentParty {
         self.agent.click(peer)
     }
 
-    fn first_picture(&mut self) -> f64 {
+    fn first_picture(&mut self) -> Option<f64> {
         self.agent.first_picture()
     }
 
@@ -200,7 +200,7 @@ impl Participant for PageParty {
         self.guest.click(peer)
     }
 
-    fn first_picture(&mut self) -> f64 {
+    fn first_picture(&mut self) -> Option<f64> {
         self.guest.first_picture()
     }
 

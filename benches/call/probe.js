@@ -6,6 +6,12 @@
   const SQUARES = 13;
   const even = (value) => Math.floor(value / 2) * 2;
 
+  // The Unix time of performance.now() = 0, by the machine's clock as it is: performance.timeOrigin is of the browser's
+  // own making. Read in the moment in which Date.now() advances, for it has whole milliseconds only.
+  const before = Date.now();
+  while (Date.now() === before);
+  const epoch = Date.now() - performance.now();
+
   // Mean brightness of the middle of each square. The strip lies at x = 224, y = 16 in a 1280 by 720 picture.
   async function squares(frame) {
     const across = frame.visibleRect.width / 1280;
@@ -34,7 +40,9 @@
 
   function follow(video, list) {
     const step = (_, metadata) => {
-      const seen = { at: performance.timeOrigin + metadata.presentationTime, height: metadata.height, squares: null };
+      // A remote picture's capture time is the other side's, as guessed here: only our own camera's is known.
+      const when = (video.id === "local" && metadata.captureTime) || metadata.presentationTime;
+      const seen = { at: epoch + when, height: metadata.height, squares: null };
       list.push(seen);
       const frame = new VideoFrame(video);
       squares(frame).then((means) => { seen.squares = means; }, () => {}).finally(() => frame.close());

@@ -25,12 +25,12 @@ const fn column(key: &'static str, title: &'static str, decimals: usize) -> Colu
     Column { key, title, decimals, of_change: false }
 }
 
-const fn change(key: &'static str, title: &'static str) -> Column {
-    Column { key, title, decimals: 2, of_change: true }
+const fn change(key: &'static str, title: &'static str, decimals: usize) -> Column {
+    Column { key, title, decimals, of_change: true }
 }
 
 /// All figures, in the order of [`Line::values`].
-pub(crate) const COLUMNS: [Column; 21] = [
+pub(crate) const COLUMNS: [Column; 22] = [
     column("height", "height", 0),
     column("fps", "fps", 1),
     column("kbits", "kbit/s", 0),
@@ -45,13 +45,14 @@ pub(crate) const COLUMNS: [Column; 21] = [
     column("cpu_percent", "CPU %", 0),
     column("memory_mib", "MiB", 0),
     column("first_picture_s", "first picture s", 2),
-    column("to_720p_s", "720p after s", 1),
-    change("before_height", "height before"),
-    change("worse_fps", "fps while worse"),
-    change("worse_height", "height while worse"),
-    change("worse_p95_ms", "p95 ms while worse"),
-    change("picture_after_s", "first new picture after s"),
-    change("full_after_s", "full height after s"),
+    column("to_720p_s", "to 720p s", 1),
+    change("before_height", "height before", 0),
+    change("worse_fps", "fps while worse", 1),
+    change("worse_height", "height while worse", 0),
+    change("worse_p95_ms", "p95 ms while worse", 0),
+    change("picture_after_s", "first new picture after s", 2),
+    change("full_after_s", "that height after s", 2),
+    change("hd_after_s", "720p after s", 2),
 ];
 
 /// What one participant saw and used.
@@ -67,6 +68,8 @@ pub(crate) struct Line {
 /// When things happened, Unix time in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
+    /// When the link's schedule began, just before the click.
+    pub(crate) began: f64,
     pub(crate) clicked: f64,
     pub(crate) first_picture: f64,
     pub(crate) end: f64,
@@ -75,7 +78,7 @@ pub(crate) struct Times {
 impl Line {
     /// Computes the figures of whoever saw `own`; `others` is the other side's evidence.
     pub(crate) fn new(who: String, row: &Row, times: Times, own: &Evidence, others: &Evidence) -> Self {
-        let Times { clicked, first_picture, end } = times;
+        let Times { began, clicked, first_picture, end } = times;
         let shown = &own.shown;
         let frozen = freezes(shown, end);
         let delays = latencies(&others.captured, shown);
@@ -105,10 +108,10 @@ impl Line {
             reaches(shown, HD, first_picture).map(after_first),
         ];
         values.extend(match row.change {
-            None => [None; 6],
+            None => [None; 7],
             Some(change) => {
-                let from = clicked + change.from.as_secs_f64() * 1000.0;
-                let until = clicked + change.until.as_secs_f64() * 1000.0;
+                let from = began + change.from.as_secs_f64() * 1000.0;
+                let until = began + change.until.as_secs_f64() * 1000.0;
                 let between = |from: f64, until: f64| -> Vec<Seen> {
                     shown.iter().filter(|seen| (from..until).contains(&seen.at)).cloned().collect()
                 };
@@ -123,6 +126,7 @@ impl Line {
                     while_worse(quantile(latencies(&others.captured, &worse), 0.95)),
                     reaches(shown, 0, until).filter(|_| change.blackout).map(|at| seconds(at - until)),
                     full.map(|at| seconds(at - until)),
+                    reaches(shown, HD, until).map(|at| seconds(at - until)),
                 ]
             }
         });
@@ -133,6 +137,11 @@ impl Line {
             notes.push(format!("only {} of {} counters could be read", delays.len(), shown.len()));
         }
         Self { who, values, notes }
+    }
+
+    /// The figure of that column.
+    pub(crate) fn value(&self, key: &str) -> Option<f64> {
+        COLUMNS.iter().zip(&self.values).find(|(column, _)| column.key == key).and_then(|(_, value)| *value)
     }
 
     /// The medians of several runs.

@@ -38,15 +38,14 @@ fn run_to_json(run: &Result<Outcome, String>) -> Value {
         Ok(outcome) => outcome,
         Err(reason) => return json!({ "failed": reason }),
     };
-    let link = outcome.link.as_ref().map(|link| {
-        let counts = link.counts.map(|counts| {
-            json!({
-                "entered": counts.entered, "left": counts.left, "octets_left": counts.octets_left,
-                "lost": counts.lost, "overflowed": counts.overflowed, "cut": counts.cut,
-            })
-        });
-        json!({ "there_and_back": counts, "lateness_ms": link.lateness.map(|late| late.as_secs_f64() * 1000.0) })
+    let counts = outcome.link.counts.map(|counts| {
+        json!({
+            "entered": counts.entered, "left": counts.left, "octets_left": counts.octets_left,
+            "lost": counts.lost, "overflowed": counts.overflowed, "cut": counts.cut,
+        })
     });
+    let lateness = outcome.link.lateness.map(|late| late.as_secs_f64() * 1000.0);
+    let link = json!({ "there_and_back": counts, "lateness_ms": lateness });
     json!({
         "seed": outcome.seed, "pressure": outcome.pressure.share, "link": link,
         "lines": outcome.lines.iter().map(Line::to_json).collect::<Vec<_>>(),
@@ -64,11 +63,13 @@ pub(crate) fn print(pairing: Pairing, rows: &[Measured]) {
     }
     for measured in rows {
         for reason in measured.runs.iter().filter_map(|run| run.as_ref().err()) {
-            println!("{} failed: {}\n", measured.row.title, reason.trim());
+            // The rest is the whole story, which stderr has.
+            let line = reason.lines().next().unwrap_or_default();
+            println!("{} failed: {line}\n", measured.row.title);
         }
         for line in measured.lines() {
             for note in &line.notes {
-                println!("{}, {}: {note}.", measured.row.title, line.who);
+                println!("* {}, {}: {note}.", measured.row.title, line.who);
             }
         }
     }

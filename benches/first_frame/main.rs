@@ -1,4 +1,5 @@
 //! Whole calls over loopback, measured from the outside: how soon each side sees the other after the click, and what
+//! a participant costs. Chromium calling Chromium is measured beside, on the same page, server and clip, in the same
 //! run, so that the ratio says something even on a loaded machine.
 //!
 //! `scripts/bench-first-frame [--quick] [--calls N] [--seconds N]` runs it. It fails only if a call does; whether the
@@ -12,6 +13,8 @@ mod common;
 
 #[path = "../shared/machine.rs"]
 mod machine;
+#[path = "../shared/participant.rs"]
+mod participant;
 
 mod cost;
 mod first;

@@ -7,10 +7,10 @@
 use crate::common::agent::Agent;
 use crate::common::page::Guest;
 use crate::common::unix_ms;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A call that takes longer to come up is not slow but broken.
-pub(crate) const SETUP: Duration = Duration::from_secs(20);
+pub(crate) const SETUP: Duration = Duration::from_secs(10);
 /// Until the other side, too, has ended.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -19,8 +19,8 @@ pub(crate) trait Participant {
     fn name(&self) -> String;
     /// Begins a call and gives the Unix time of the click in milliseconds.
     fn click(&mut self, peer: &str) -> f64;
-    /// Unix time of the first remote picture of the present call, in milliseconds.
-    fn first_picture(&mut self) -> f64;
+    /// Unix time of the first remote picture of the present call, in milliseconds; `None` if there comes none.
+    fn first_picture(&mut self) -> Option<f64>;
     fn hang_up(&mut self);
     /// Returns when the call has ended here.
     fn wait_ended(&mut self);
@@ -37,8 +37,9 @@ impl Participant for Agent {
         clicked
     }
 
-    fn first_picture(&mut self) -> f64 {
-        self.wait_first_frame(SETUP)["t"].as_f64().unwrap()
+    fn first_picture(&mut self) -> Option<f64> {
+        let event = self.wait_quietly(SETUP, |event| event["event"] == "first-frame")?;
+        event["t"].as_f64()
     }
 
     fn hang_up(&mut self) {
@@ -60,11 +61,16 @@ impl Participant for Guest {
         self.state()["clicked"].as_f64().unwrap()
     }
 
-    fn first_picture(&mut self) -> f64 {
-        let state = self.wait_state("the first picture", SETUP, |state| {
-            state["open"] == true && state["firstFrame"].is_number()
-        });
-        state["firstFrame"].as_f64().unwrap()
+    fn first_picture(&mut self) -> Option<f64> {
+        let deadline = Instant::now() + SETUP;
+        while Instant::now() < deadline {
+            let state = self.state();
+            if state["open"] == true && state["firstFrame"].is_number() {
+                return state["firstFrame"].as_f64();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
     }
 
     fn hang_up(&mut self) {

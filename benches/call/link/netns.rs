@@ -56,15 +56,28 @@ impl Drop for Namespace {
     }
 }
 
+/// Kills whatever runs in any namespace of this process, by its id.
+pub(crate) fn end_all_processes() {
+    for (name, _) in ours().into_iter().filter(|(_, maker)| *maker == std::process::id()) {
+        end_processes(&name);
+    }
+}
+
 /// Removes what an earlier process left behind because it was killed.
 pub(crate) fn remove_stale() {
-    for entry in fs::read_dir(FOLDER).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')?.0.parse::<u32>().ok());
-        if maker.is_some_and(|maker| !Path::new(&format!("/proc/{maker}")).exists()) {
+    for (name, maker) in ours() {
+        if !Path::new(&format!("/proc/{maker}")).exists() {
             remove(&name);
         }
     }
+}
+
+/// Every namespace that such a program made, and its process.
+fn ours() -> Vec<(String, u32)> {
+    let entries = fs::read_dir(FOLDER).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let maker = |name: &str| name.strip_prefix(PREFIX)?.split_once('-')?.0.parse::<u32>().ok();
+    names.filter_map(|name| Some((maker(&name)?, name))).map(|(maker, name)| (name, maker)).collect()
 }
 
 /// Automatic addresses would offer paths that nobody asked for. A kernel without IPv6 has none to turn off.
