@@ -1,20 +1,13 @@
 //! From the click to the first remote picture, on each side.
-//!
-//! The click is the moment in which the command is written to the agent, or `invite()` runs in the page, before it
-//! opens the camera. The first picture is the agent's `first-frame` event (decoded, handed to whoever draws), or the
-//! page's first `requestVideoFrameCallback` or `loadeddata`. All clocks are this machine's.
 
 use crate::common::agent::{Agent, Options};
 use crate::common::browser::Browser;
+use crate::common::clip;
 use crate::common::page::{Guest, PageServer};
 use crate::common::server::Server;
-use crate::common::{clip, unix_ms};
-use std::time::{Duration, Instant};
+use crate::participant::Participant;
+use std::time::Duration;
 
-/// A call that takes longer to come up is not slow but broken.
-const SETUP: Duration = Duration::from_secs(10);
-/// Until the other side, too, has ended.
-const SOON: Duration = Duration::from_secs(5);
 /// From the end of a call to the next click: a person takes longer.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -34,74 +27,6 @@ pub(crate) struct First {
     pub(crate) agent_to_chromium: Kind,
     pub(crate) chromium_to_agent: Kind,
     pub(crate) chromiums: Kind,
-}
-
-/// Someone who takes part in calls.
-pub(crate) trait Participant {
-    fn name(&self) -> String;
-    /// Begins a call and gives the Unix time of the click in milliseconds.
-    fn click(&mut self, peer: &str) -> f64;
-    /// Unix time of the first remote picture of the present call, in milliseconds; `None` if there comes none.
-    fn first_picture(&mut self) -> Option<f64>;
-    fn hang_up(&mut self);
-    /// Returns when the call has ended here.
-    fn wait_ended(&mut self);
-}
-
-impl Participant for Agent {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn click(&mut self, peer: &str) -> f64 {
-        let clicked = unix_ms();
-        self.call(peer);
-        clicked
-    }
-
-    fn first_picture(&mut self) -> Option<f64> {
-        let event = self.wait_quietly(SETUP, |event| event["event"] == "first-frame")?;
-        event["t"].as_f64()
-    }
-
-    fn hang_up(&mut self) {
-        Agent::hang_up(self);
-    }
-
-    fn wait_ended(&mut self) {
-        Agent::wait_ended(self, SOON);
-    }
-}
-
-impl Participant for Guest {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn click(&mut self, peer: &str) -> f64 {
-        self.invite(peer);
-        self.state()["clicked"].as_f64().unwrap()
-    }
-
-    fn first_picture(&mut self) -> Option<f64> {
-        let deadline = Instant::now() + SETUP;
-        while Instant::now() < deadline {
-            let state = self.state();
-            if state["open"] == true && state["firstFrame"].is_number() {
-                return state["firstFrame"].as_f64();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        None
-    }
-
-    fn hang_up(&mut self) {
-        Guest::hang_up(self);
-    }
-
-    fn wait_ended(&mut self) {
-        Guest::wait_ended(self, SOON);
-    }
 }
 
 /// An agent whose camera is the clip. It hears, too, so that it does all that a participant does but draw.

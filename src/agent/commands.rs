@@ -2,6 +2,7 @@
 
 use crate::engine::Intent;
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// One line of stdin.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -71,6 +72,11 @@ pub(super) enum Command {
         /// On or off.
         on: bool,
     },
+    /// Write the other side's newest picture to a file.
+    Picture {
+        /// Y4M, made anew.
+        file: PathBuf,
+    },
     /// End the agent.
     Quit,
 }
@@ -124,7 +130,7 @@ impl Command {
                 vec![Intent::SwitchProcessing { echo_cancellation, noise_suppression, automatic_gain }]
             }
             Self::Quit => vec![Intent::Quit],
-            Self::Frames { .. } => Vec::new(),
+            Self::Frames { .. } | Self::Picture { .. } => Vec::new(),
         }
     }
 }
@@ -172,6 +178,7 @@ mod tests {
             br#"{"command":"call"}"#,
             br#"{"command":"call","peer":"bob","loud":true}"#,
             br#"{"command":"mute"}"#,
+            br#"{"command":"picture"}"#,
             br#"{"command":"camera","source":""}"#,
         ] {
             assert!(!Command::parse(line).unwrap_err().is_empty());

@@ -3,6 +3,7 @@
 use super::process::{self, Guarded, log_file};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{Builder, JoinHandle};
@@ -18,6 +19,8 @@ pub(crate) struct Options {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     namespace: Option<String>,
+    /// Instead of the one built with the tests.
+    program: Option<PathBuf>,
 }
 
 impl Options {
@@ -43,6 +46,11 @@ impl Options {
     /// Runs it in that network namespace.
     pub(crate) fn within(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    pub(crate) fn with_program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
         self
     }
 
@@ -89,7 +97,8 @@ impl Agent {
     /// Starts an agent without waiting for anything.
     pub(crate) fn launch(server: &str, name: &str, options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = process::command(options.namespace.as_deref(), env!("CARGO_BIN_EXE_ahoy"));
+        let program = options.program.unwrap_or_else(|| env!("CARGO_BIN_EXE_ahoy").into());
+        let mut command = process::command(options.namespace.as_deref(), &program);
         command
             .args(["agent", "--server", server, "--name", name])
             .args(&options.arguments)

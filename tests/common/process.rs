@@ -105,12 +105,12 @@ pub(crate) fn run(command: &mut Command) -> String {
 
 /// This program, in that network namespace if one is given. It takes the place of the command that goes there, so that
 /// its id is the child's.
-pub(crate) fn command(namespace: Option<&str>, program: &str) -> Command {
+pub(crate) fn command(namespace: Option<&str>, program: &Path) -> Command {
     match namespace {
         None => Command::new(program),
         Some(namespace) => {
             let mut command = Command::new("ip");
-            command.args(["netns", "exec", namespace, program]);
+            command.args(["netns", "exec", namespace]).arg(program);
             command
         }
     }

@@ -5,7 +5,7 @@ const VIDEO_OFF_BELOW: f64 = 60_000.0;
 /// … and pictures come back above this.
 const VIDEO_ON_ABOVE: f64 = 100_000.0;
 /// Opus targets, bits per second, by estimate.
-const AUDIO_LOW: f64 = 20_000.0;
+const AUDIO_LOW: f64 = 24_000.0;
 const AUDIO_NORMAL: f64 = 32_000.0;
 const AUDIO_HIGH: f64 = 48_000.0;
 const AUDIO_LOW_BELOW: f64 = 120_000.0;
