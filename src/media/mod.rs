@@ -5,5 +5,7 @@
 pub mod audio;
 pub mod device;
 pub mod event;
+pub mod ntp;
 pub mod ports;
+pub mod reception;
 pub mod video;

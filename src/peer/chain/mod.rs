@@ -12,10 +12,15 @@
 //! | 6 400 | the crate's TWCC receiver, before probes end in the next | | congestion feedback to the remote |
 //! | 6 500 | [`unwrap::Unwrap`] | RTX becomes the packet it repairs | |
 //! | 7 000 | [`request::Request`] | notes gaps | asks for what is missing |
-//! | 10 000, 11 000 | the crate's reports | | receiver and sender reports |
+//! | 10 000 | the crate's receiver reports | | receiver reports |
+//! | 10 500 | [`clock::Clock`] | | puts our clock into the sender reports |
+//! | 11 000 | the crate's sender reports | | sender reports |
 //! | 12 500 | [`tap::Tap`] | PLI, FIR and receiver reports to the encoders | |
 //! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
+pub(super) mod clock;
 pub(super) mod deliver;
+mod gaps;
+mod reordering;
 pub(super) mod request;
 pub(super) mod resend;
 pub(super) mod tap;
