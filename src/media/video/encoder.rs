@@ -4,15 +4,15 @@
 //! size changes, and after a picture had to be dropped; never on a timer.
 
 use super::cadence::Cadence;
+use super::codec::{CodecError, Encoder, EncoderSettings};
 use super::frame::Frame;
-use super::h264::{CodecError, Encoder, EncoderSettings};
 use super::ladder::{Ladder, Rung};
 use super::latest::{Latest, Next, Reader};
 use super::pool::FramePool;
 use super::scale::Scaler;
 use super::stats::VideoSendStats;
 use super::worker::{Stop, Worker};
-use crate::media::ports::{EncodedFrame, SendControl};
+use crate::media::ports::{EncodedFrame, SendControl, VideoCodec};
 use bytes::Bytes;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -145,10 +145,8 @@ impl Stage {
         self.keyframe |= self.control.take_keyframe_wish();
         let target = self.control.video_bits_per_second();
         self.stats.target_bits_per_second.set(u64::from(target));
-        if target == 0 {
-            // Too little room for a picture: the sound has it all.
-            return Ok(());
-        }
+        // Too little room for a picture, and the sound has it all; or nobody who could decode it.
+        let Some(codec) = self.control.video_codec().filter(|_| target > 0) else { return Ok(()) };
         let rung = self.ladder.choose(frame.size(), target, now);
         if !self.cadence.admit(frame.captured, rung.fps) && !self.keyframe {
             return Ok(());
@@ -160,7 +158,7 @@ impl Stage {
         }
         let captured = self.capture_time(frame, now);
         let mut data = Vec::with_capacity(USUAL_OCTETS);
-        let keyframe = self.encode(frame, rung, target, &mut data)?;
+        let keyframe = self.encode(frame, codec, rung, target, &mut data)?;
         self.stats.encode_micros.add(now.elapsed().as_micros() as u64);
         if data.is_empty() {
             return Ok(());
@@ -168,10 +166,11 @@ impl Stage {
         self.stats.encoded.add(1);
         self.stats.octets.add(data.len() as u64);
         self.stats.size.set_size(rung.size);
+        self.stats.codec.set(Some(codec));
         self.stats.keyframes.add(u64::from(keyframe));
         self.keyframe &= !keyframe;
         let rtp_timestamp = self.rtp_timestamp(captured);
-        let unit = EncodedFrame { data: Bytes::from(data), captured, rtp_timestamp, keyframe };
+        let unit = EncodedFrame { codec, data: Bytes::from(data), captured, rtp_timestamp, keyframe };
         match self.out.try_send(unit) {
             Ok(()) => self.last_captured = Some(captured),
             Err(TrySendError::Full(_)) => {
@@ -188,19 +187,28 @@ impl Stage {
     fn encode(
         &mut self,
         frame: &Frame,
+        codec: VideoCodec,
         rung: Rung,
         target: u32,
         data: &mut Vec<u8>,
     ) -> Result<bool, CodecError> {
         let fps = self.cadence.rate().unwrap_or(f64::from(rung.fps)).clamp(1.0, f64::from(rung.fps));
         let encoder = match &mut self.encoder {
-            Some(encoder) if encoder.size() == rung.size => {
+            Some(encoder) if encoder.codec() == codec && encoder.size() == rung.size => {
                 encoder.set_rate(target, fps);
                 encoder
             }
             slot => {
-                tracing::debug!(width = rung.size.width, height = rung.size.height, fps, target, "send size");
-                slot.insert(Encoder::new(EncoderSettings { size: rung.size, bits_per_second: target, fps })?)
+                tracing::debug!(
+                    ?codec,
+                    width = rung.size.width,
+                    height = rung.size.height,
+                    fps,
+                    target,
+                    "send size"
+                );
+                let settings = EncoderSettings { size: rung.size, bits_per_second: target, fps };
+                slot.insert(Encoder::new(codec, settings)?)
             }
         };
         if frame.size() == rung.size {

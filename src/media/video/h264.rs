@@ -1,10 +1,11 @@
-//! The H.264 encoder and decoder of OpenH264, as small as our use of them. No threads, no policy: the encoder's and
-//! the receiver's threads own one each.
+//! The H.264 encoder and decoder of OpenH264, as small as our use of them. No threads, no policy: driven through
+//! [`super::codec`].
 #![allow(
     unsafe_code,
     reason = "bitrate and frame rate change mid-stream only through OpenH264's raw options"
 )]
 
+use super::codec::{EncoderSettings, copy_plane};
 use super::frame::{Frame, Size};
 use super::pool::FramePool;
 use openh264::OpenH264API;
@@ -30,9 +31,9 @@ const QUANTIZER: (u8, u8) = (12, 51);
 /// Frame rate changes smaller than this share are not worth telling the rate control.
 const RATE_TOLERANCE: f64 = 0.15;
 
-/// Why a picture could not be coded.
+/// Why OpenH264 could not code a picture.
 #[derive(Debug, Error)]
-pub enum CodecError {
+pub enum H264Error {
     /// The encoder did not start or refused a picture.
     #[error("the H.264 encoder failed: {0}")]
     Encode(#[source] openh264::Error),
@@ -40,16 +41,8 @@ pub enum CodecError {
     #[error("the H.264 decoder did not start: {0}")]
     Start(#[source] openh264::Error),
     /// The stream is damaged, or the remote encoder sends what we cannot decode.
-    #[error("the received picture is damaged: {0}")]
+    #[error("the received H.264 picture is damaged: {0}")]
     Decode(#[source] openh264::Error),
-}
-
-/// What an encoder is made for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct EncoderSettings {
-    pub(crate) size: Size,
-    pub(crate) bits_per_second: u32,
-    pub(crate) fps: f64,
 }
 
 /// Encodes pictures of one size, Constrained Baseline level 3.1; keyframes at the start and when asked for only.
@@ -87,8 +80,8 @@ impl YUVSource for Source<'_> {
 
 impl Encoder {
     /// # Errors
-    /// [`CodecError::Encode`] if OpenH264 does not come up.
-    pub(crate) fn new(settings: EncoderSettings) -> Result<Self, CodecError> {
+    /// [`H264Error::Encode`] if OpenH264 does not come up.
+    pub(crate) fn new(settings: EncoderSettings) -> Result<Self, H264Error> {
         let settings = EncoderSettings {
             bits_per_second: settings.bits_per_second.max(LOWEST_BITS_PER_SECOND),
             ..settings
@@ -109,7 +102,7 @@ impl Encoder {
             .num_threads(1)
             .vui(VuiConfig::bt601());
         let mut inner = openh264::encoder::Encoder::with_api_config(OpenH264API::from_source(), config)
-            .map_err(CodecError::Encode)?;
+            .map_err(H264Error::Encode)?;
         let mut level = WELS_LOG_QUIET;
         // SAFETY: the trace level may be set before the encoder is initialized; it reads one int during the call.
         let code =
@@ -157,17 +150,17 @@ impl Encoder {
     /// Encodes one picture of [`Self::size`] behind `output` (Annex B). True if it is a keyframe.
     ///
     /// # Errors
-    /// [`CodecError::Encode`] if OpenH264 refuses it.
+    /// [`H264Error::Encode`] if OpenH264 refuses it.
     pub(crate) fn encode(
         &mut self,
         frame: &Frame,
         keyframe: bool,
         output: &mut Vec<u8>,
-    ) -> Result<bool, CodecError> {
+    ) -> Result<bool, H264Error> {
         if keyframe && self.started {
             self.inner.force_intra_frame();
         }
-        let stream = self.inner.encode(&Source(frame)).map_err(CodecError::Encode)?;
+        let stream = self.inner.encode(&Source(frame)).map_err(H264Error::Encode)?;
         stream.write_vec(output);
         self.started = true;
         Ok(stream.frame_type() == FrameType::IDR)
@@ -194,25 +187,25 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// # Errors
-    /// [`CodecError::Start`] if OpenH264 does not come up.
-    pub(crate) fn new() -> Result<Self, CodecError> {
+    /// [`H264Error::Start`] if OpenH264 does not come up.
+    pub(crate) fn new() -> Result<Self, H264Error> {
         let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
         let inner = openh264::decoder::Decoder::with_api_config(OpenH264API::from_source(), config)
-            .map_err(CodecError::Start)?;
+            .map_err(H264Error::Start)?;
         Ok(Self { inner, pool: FramePool::default() })
     }
 
     /// Decodes one access unit (Annex B). `None` if it holds no picture, parameter sets alone for example.
     ///
     /// # Errors
-    /// [`CodecError::Decode`]: nothing more can be decoded before the next keyframe.
+    /// [`H264Error::Decode`]: nothing more can be decoded before the next keyframe.
     pub(crate) fn decode(
         &mut self,
         data: &[u8],
         captured: Instant,
         capture_ntp: Option<u64>,
-    ) -> Result<Option<Arc<Frame>>, CodecError> {
-        let Some(picture) = self.inner.decode(data).map_err(CodecError::Decode)? else { return Ok(None) };
+    ) -> Result<Option<Arc<Frame>>, H264Error> {
+        let Some(picture) = self.inner.decode(data).map_err(H264Error::Decode)? else { return Ok(None) };
         let (width, height) = picture.dimensions();
         if width == 0 || height == 0 {
             return Ok(None);
@@ -229,12 +222,5 @@ impl Decoder {
                 Ok(())
             })
             .map(Some)
-    }
-}
-
-fn copy_plane(from: &[u8], stride: usize, to: &mut [u8], width: usize) {
-    for (source, target) in from.chunks(stride).zip(to.chunks_exact_mut(width)) {
-        let length = width.min(source.len());
-        target[..length].copy_from_slice(&source[..length]);
     }
 }

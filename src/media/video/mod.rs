@@ -6,6 +6,7 @@
 
 pub mod camera;
 pub mod capture;
+pub mod codec;
 pub mod counter;
 pub mod encoder;
 pub mod frame;
