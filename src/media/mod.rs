@@ -8,4 +8,5 @@ pub mod event;
 pub mod ntp;
 pub mod ports;
 pub mod reception;
+mod sync;
 pub mod video;

@@ -116,7 +116,7 @@ impl Gaps {
     /// packets are left to a keyframe.
     pub(in crate::peer) fn note(&mut self, now: Instant, sequence: u16, repair: bool, limit: usize) -> Noted {
         let Some(highest) = self.highest else {
-            let extended = i64::from(sequence) + WINDOW;
+            let extended = i64::from(sequence);
             self.highest = Some(extended);
             self.mark(extended);
             return Noted::New;

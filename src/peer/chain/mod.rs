@@ -20,6 +20,8 @@
 pub(super) mod clock;
 pub(super) mod deliver;
 mod gaps;
+#[cfg(test)]
+mod gaps_tests;
 mod reordering;
 pub(super) mod request;
 pub(super) mod resend;

@@ -14,9 +14,9 @@ use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Keyframe wishes closer together than this are one wish: the remote repeats itself until the keyframe has arrived.
