@@ -9,7 +9,7 @@ use opus::{Application, Bitrate, Channels};
 const MAX_PACKET_OCTETS: usize = 1275;
 /// Packets up to this size carry no sound: they mark the beginning of discontinuous transmission (RFC 6716
 /// section 2.1.9) and only the first of a row needs to be sent.
-pub(crate) const DTX_OCTETS: usize = 2;
+pub const DTX_OCTETS: usize = 2;
 /// How fast a reported loss is forgotten, per frame: half in about 10 s. Reports of one second each are noisy.
 const LOSS_MEMORY: f32 = 0.9986;
 /// Lowest and highest bit rate that the encoder is asked for; the RFC's range for speech to full-band mono.
@@ -17,7 +17,7 @@ const BITS_PER_SECOND: std::ops::RangeInclusive<u32> = 6_000..=128_000;
 
 /// What became of one frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Encoded {
+pub enum Encoded {
     /// To be sent.
     Packet {
         /// The Opus packet.
@@ -30,7 +30,7 @@ pub(crate) enum Encoded {
 }
 
 /// The encoder: 20 ms frames, mono, variable bit rate, in-band FEC, DTX.
-pub(crate) struct Encoder {
+pub struct Encoder {
     opus: opus::Encoder,
     bits_per_second: u32,
     loss: f32,
@@ -41,7 +41,7 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// An encoder for speech.
-    pub(crate) fn new() -> Result<Self, opus::Error> {
+    pub fn new() -> Result<Self, opus::Error> {
         let mut opus = opus::Encoder::new(SAMPLE_RATE, Channels::Mono, Application::Voip)?;
         opus.set_vbr(true)?;
         opus.set_inband_fec(true)?;
@@ -54,7 +54,7 @@ impl Encoder {
 
     /// Follows the network: bits per second to aim at, and the share of packets lost, 0 to 1, which decides how much
     /// of each frame is repeated in the next (RFC 6716 section 2.1.7).
-    pub(crate) fn adapt(&mut self, bits_per_second: u32, loss: f32) -> Result<(), opus::Error> {
+    pub fn adapt(&mut self, bits_per_second: u32, loss: f32) -> Result<(), opus::Error> {
         let bits_per_second = bits_per_second.clamp(*BITS_PER_SECOND.start(), *BITS_PER_SECOND.end());
         if bits_per_second != self.bits_per_second {
             self.opus.set_bitrate(Bitrate::Bits(bits_per_second as i32))?;
@@ -70,7 +70,7 @@ impl Encoder {
     }
 
     /// Encodes 20 ms.
-    pub(crate) fn encode(&mut self, frame: &[f32; FRAME]) -> Result<Encoded, opus::Error> {
+    pub fn encode(&mut self, frame: &[f32; FRAME]) -> Result<Encoded, opus::Error> {
         let mut packet = [0; MAX_PACKET_OCTETS];
         let octets = self.opus.encode_float(frame, &mut packet)?;
         if octets <= DTX_OCTETS {
@@ -89,7 +89,7 @@ impl Encoder {
     }
 
     /// Forgets the past: the next frame begins a new talk spurt.
-    pub(crate) fn restart(&mut self) -> Result<(), opus::Error> {
+    pub fn restart(&mut self) -> Result<(), opus::Error> {
         self.silent = false;
         self.talk_spurt = true;
         self.opus.reset_state()
@@ -97,11 +97,11 @@ impl Encoder {
 }
 
 /// The decoder behind the playout.
-pub(crate) struct OpusDecoder(opus::Decoder);
+pub struct OpusDecoder(opus::Decoder);
 
 impl OpusDecoder {
     /// A mono decoder; stereo packets are mixed down by it.
-    pub(crate) fn new() -> Result<Self, opus::Error> {
+    pub fn new() -> Result<Self, opus::Error> {
         opus::Decoder::new(SAMPLE_RATE, Channels::Mono).map(Self)
     }
 }

@@ -24,7 +24,9 @@ mod tone;
 mod wav;
 mod worker;
 
+pub use codec::{Encoded, Encoder, OpusDecoder};
 pub use devices::list_devices;
+pub use playout::{FrameDecoder, Playout, PlayoutStats};
 pub use session::{AudioPorts, AudioSession};
 pub use stats::AudioStats;
 

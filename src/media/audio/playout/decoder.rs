@@ -1,7 +1,7 @@
 //! The border between the playout and the codec, so that the playout can be tested without one.
 
 /// What the playout needs of a decoder.
-pub(crate) trait FrameDecoder {
+pub trait FrameDecoder {
     /// Samples that the packet holds at 48 kHz; `None` if it is malformed.
     fn samples(&self, payload: &[u8]) -> Option<usize>;
     /// False if the packet only announces a pause (DTX).

@@ -8,18 +8,19 @@ use std::time::Instant;
 /// Packets among which the fastest is sought: 2.5 s at 20 ms.
 const WINDOW: usize = 128;
 /// Width of a histogram bin, milliseconds.
-const BIN_MS: f64 = 5.0;
+const BIN_MS: f64 = 2.0;
 /// Bins: delays up to 1 s; longer ones count as the last.
-const BINS: usize = 201;
+const BINS: usize = 501;
 /// Share of packets that shall be in time.
 const QUANTILE: f64 = 0.97;
-/// Packets after which the past weighs 1/e: 4 s at 20 ms.
-const MEMORY: f64 = 200.0;
-/// What is assumed before packets tell, and for how many packets' worth it counts.
-const PRIOR_MS: f64 = 30.0;
-const PRIOR_WEIGHT: f64 = 4.0;
-/// Added to the quantile: the grain of the callers' clock.
-const MARGIN_MS: f64 = 5.0;
+/// Packets after which the past weighs 1/e: 8 s at 20 ms.
+const MEMORY: f64 = 400.0;
+/// What is assumed before packets tell, and for how many packets' worth it counts: a second's worth of packets
+/// outweighs it.
+const PRIOR_MS: f64 = 40.0;
+const PRIOR_WEIGHT: f64 = 1.0;
+/// Added to the quantile: the grain of the callers' clocks.
+const MARGIN_MS: f64 = 6.0;
 /// Longest holding back, milliseconds. A conversation with more is no conversation; later packets are lost ones.
 const MAX_TARGET_MS: f64 = 500.0;
 
@@ -66,7 +67,18 @@ impl DelayEstimator {
             self.oldest = (self.oldest + 1) % WINDOW;
         }
         self.fastest = self.transits.iter().copied().fold(f64::INFINITY, f64::min);
-        let bin = ((transit - self.fastest) / BIN_MS) as usize;
+        self.count(transit);
+    }
+
+    /// Takes note of a packet that was lost but is carried by another one: it came when that one did.
+    pub(super) fn observe_repair(&mut self, arrived: Instant, timestamp: i64) {
+        if let Some(origin) = self.origin {
+            self.count(transit_ms(origin, arrived, timestamp));
+        }
+    }
+
+    fn count(&mut self, transit: f64) {
+        let bin = ((transit - self.fastest).max(0.0) / BIN_MS) as usize;
         self.weight = (self.weight + 1.0).min(MEMORY);
         let share = 1.0 / self.weight;
         for count in &mut self.histogram {
@@ -153,15 +165,15 @@ mod tests {
     #[test]
     fn an_even_path_needs_no_more_than_the_grain() {
         let mut estimator = DelayEstimator::new();
-        feed(&mut estimator, 0, 300, |_| 0.0);
-        assert_eq!(estimator.target_ms(), BIN_MS + MARGIN_MS);
+        feed(&mut estimator, 0, 50, |_| 0.0);
+        assert_eq!(estimator.target_ms(), BIN_MS + MARGIN_MS, "within the first second");
     }
 
     #[test]
     fn the_target_covers_the_jitter_and_forgets_it_again() {
         let mut estimator = DelayEstimator::new();
         feed(&mut estimator, 0, 500, |n| (n * 7 % 31) as f64);
-        assert!((30.0..45.0).contains(&estimator.target_ms()), "{}", estimator.target_ms());
+        assert!((30.0..40.0).contains(&estimator.target_ms()), "{}", estimator.target_ms());
         feed(&mut estimator, 500, 1500, |_| 0.0);
         assert_eq!(estimator.target_ms(), BIN_MS + MARGIN_MS);
     }
@@ -174,5 +186,21 @@ mod tests {
         assert!(estimator.target_ms() >= 200.0, "{}", estimator.target_ms());
         feed(&mut estimator, 520, 2000, |_| 200.0);
         assert_eq!(estimator.target_ms(), BIN_MS + MARGIN_MS);
+    }
+
+    #[test]
+    fn packets_that_only_another_one_carries_are_waited_for_where_they_are_many() {
+        let start = Instant::now() + Duration::from_secs(1);
+        let mut estimator = DelayEstimator::new();
+        for n in 0..500_u32 {
+            let arrived = start + Duration::from_millis(u64::from(n) * 20);
+            if n % 10 == 1 {
+                estimator.observe_repair(arrived, i64::from(n - 1) * 960);
+            }
+            if n % 10 != 0 {
+                estimator.observe(arrived, i64::from(n) * 960);
+            }
+        }
+        assert_eq!(estimator.target_ms(), 20.0 + BIN_MS + MARGIN_MS);
     }
 }

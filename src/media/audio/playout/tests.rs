@@ -352,7 +352,7 @@ proptest! {
                 now += 10;
                 playout.pull(start + Duration::from_millis(now), &mut block);
                 prop_assert!(block.iter().all(|sample| sample.is_finite()));
-                prop_assert!(playout.queue.len() < 4 * MAX_PACKET_SAMPLES);
+                prop_assert!(playout.tape.len() < 4 * MAX_PACKET_SAMPLES);
             }
         }
     }
