@@ -23,13 +23,15 @@ mod depacketizer;
 mod ladder;
 mod pattern;
 mod pool;
-mod presentation;
-mod reassembly;
+pub(crate) mod presentation;
+pub(crate) mod reassembly;
 mod scale;
-mod timing;
+pub(crate) mod timing;
 mod y4m;
 
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
 mod reassembly_tests;
+#[cfg(test)]
+mod whole_tests;

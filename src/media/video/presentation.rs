@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Pictures that may wait: 0.2 s at 30 a second. When full the oldest is shown early.
-pub(crate) const CAPACITY: usize = 6;
+/// Pictures that may wait: 0.27 s at 30 a second. When full the oldest is shown early.
+pub(crate) const CAPACITY: usize = 8;
 
 /// The pictures, oldest first.
 #[derive(Debug)]

@@ -19,15 +19,20 @@ const BIN: Duration = Duration::from_millis(4);
 const BINS: usize = 100;
 /// Share of pictures that shall be shown at an even pace.
 const QUANTILE: f64 = 0.95;
+/// Share of pictures that shall not be missed for so long that it counts as a freeze. Two in the memory count, one
+/// does not: a single keyframe on a narrow link must not delay what follows it.
+const FREEZE_QUANTILE: f64 = 0.995;
+/// How late a picture may be without a freeze: 150 ms (the W3C statistics' `freezeCount`), and some room for it.
+const FREEZE_MARGIN: Duration = Duration::from_millis(125);
 /// Pictures after which the past weighs 1/e: 8 s at 30 a second.
 const MEMORY: f64 = 240.0;
 /// Weight of the assumption, before pictures tell, that none is late.
 const PRIOR_WEIGHT: f64 = 30.0;
 /// Unevenness that is not worth a delay: less than a screen's refresh at 60 Hz, in which any picture waits anyway.
-const TOLERANCE: Duration = Duration::from_millis(12);
+const TOLERANCE: Duration = Duration::from_millis(16);
 /// Longest holding back for the sake of evenness. Beyond, delay hurts a conversation more than uneven movement
 /// (ITU-T G.114: 400 ms mouth to ear in all).
-const MAX_DELAY: Duration = Duration::from_millis(200);
+const MAX_DELAY: Duration = Duration::from_millis(250);
 /// A picture later than this met an outage, not jitter: no delay would have helped.
 const OUTAGE: Duration = Duration::from_secs(1);
 /// The quickest picture counts for this long, to twice that.
@@ -143,14 +148,20 @@ impl Timing {
         self.histogram[bin.min(BINS - 1)] += share;
     }
 
-    /// The delay that makes movement even.
+    /// The delay that makes movement even, and prevents freezes.
     fn wanted(&self) -> Duration {
+        let even = self.quantile(QUANTILE).saturating_sub(TOLERANCE);
+        let unbroken = self.quantile(FREEZE_QUANTILE).saturating_sub(FREEZE_MARGIN);
+        even.max(unbroken).min(MAX_DELAY)
+    }
+
+    fn quantile(&self, share: f64) -> Duration {
         let mut sum = 0.0;
         let bin = self.histogram.iter().position(|weight| {
             sum += weight;
-            sum >= QUANTILE
+            sum >= share
         });
-        (BIN * bin.unwrap_or(BINS - 1) as u32).saturating_sub(TOLERANCE).min(MAX_DELAY)
+        BIN * bin.unwrap_or(BINS - 1) as u32
     }
 }
 
@@ -175,7 +186,7 @@ mod tests {
     #[test]
     fn on_a_clean_path_and_with_small_unevenness_nothing_is_held_back() {
         let (mut timing, start) = (Timing::default(), Instant::now());
-        let delays: Vec<u32> = (0..600).map(|n| n * 7 % 12).collect();
+        let delays: Vec<u32> = (0..600).map(|n| n * 7 % 16).collect();
         let held = feed(&mut timing, start, 0, &delays);
         assert!(held.iter().all(Duration::is_zero), "{:?}", held.iter().max());
     }
@@ -197,7 +208,7 @@ mod tests {
     #[test]
     fn a_rare_late_picture_and_an_outage_delay_nobody_else() {
         let (mut timing, start) = (Timing::default(), Instant::now());
-        let delays: Vec<u32> = (0..900).map(|n| if n % 60 == 59 { 150 } else { 0 }).collect();
+        let delays: Vec<u32> = (0..900).map(|n| if n % 60 == 59 { 120 } else { 0 }).collect();
         feed(&mut timing, start, 0, &delays);
         assert_eq!(timing.delay(), Duration::ZERO);
         // Five seconds without a packet, all of them delivered at once.

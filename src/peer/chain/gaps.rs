@@ -20,6 +20,10 @@ const MAX_MISSING: usize = 600;
 const DEFAULT_RTT: Duration = Duration::from_millis(100);
 /// Bounds of the time between two requests for one packet.
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// On a path where a repair takes this long, a request is said twice, the second time after a quarter of it: a lost
+/// request costs a whole round trip, and a few octets prevent it. Who repairs ignores the second (he must not repeat
+/// himself within a round trip: libwebrtc's and our own do not).
+const REPEAT_FROM: Duration = Duration::from_millis(40);
 /// The clock's grain in the retransmission timer (G of RFC 6298): timers and threads are this late as a rule.
 const GRAIN: Duration = Duration::from_millis(5);
 /// Sequence numbers of which it is remembered whether they came, to tell duplicates from late arrivals.
@@ -30,6 +34,8 @@ struct Missing {
     requests: u8,
     asked: Option<Instant>,
     due: Instant,
+    /// The last request is said once more at this time: it may have been lost itself.
+    repeat: Option<Instant>,
 }
 
 /// What a packet was.
@@ -136,7 +142,8 @@ impl Gaps {
         } else {
             let due = now + self.reordering.wait();
             for lost in highest + 1..extended {
-                self.missing.insert(lost, Missing { since: now, requests: 0, asked: None, due });
+                self.missing
+                    .insert(lost, Missing { since: now, requests: 0, asked: None, due, repeat: None });
             }
         }
         Noted::New
@@ -199,6 +206,10 @@ impl Gaps {
                 missing.requests += 1;
                 missing.asked = Some(now);
                 missing.due = now + timeout;
+                missing.repeat = (timeout >= REPEAT_FROM).then(|| now + timeout / 4);
+                wanted.push(*sequence as u16);
+            } else if missing.repeat.is_some_and(|repeat| repeat <= now) {
+                missing.repeat = None;
                 wanted.push(*sequence as u16);
             }
         }
@@ -206,7 +217,7 @@ impl Gaps {
 
     /// When [`Self::poll_requests`] is to be called next.
     pub(in crate::peer) fn poll_timeout(&self) -> Option<Instant> {
-        self.missing.values().map(|missing| missing.due).min()
+        self.missing.values().map(|missing| missing.repeat.unwrap_or(missing.due).min(missing.due)).min()
     }
 
     fn bit(number: i64) -> (usize, u64) {

@@ -19,7 +19,7 @@
 //! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
 pub(super) mod clock;
 pub(super) mod deliver;
-mod gaps;
+pub(super) mod gaps;
 #[cfg(test)]
 mod gaps_tests;
 mod reordering;
