@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 /// Access units' buffers kept to be filled again. More are in use only while pictures that waited come at once.
 const SPARE_BUFFERS: usize = 4;
 
+/// How long a stream's very first packets are waited for when others came before them.
+const START_WAIT: Duration = Duration::from_millis(40);
+
 /// One whole picture.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AccessUnit {
@@ -160,7 +163,7 @@ impl Reassembly {
     /// When [`Self::handle_timeout`] is to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let packets = if self.needs_keyframe && self.buffer.keyframe_start(0).is_none() {
-            self.buffer.packets().next().map(|packet| packet.arrived + self.limits.repair_wait)
+            self.buffer.packets().next().map(|packet| packet.arrived + self.beginning_wait())
         } else {
             self.gap_deadline()
         };
@@ -260,7 +263,7 @@ impl Reassembly {
         if !parts && self.buffer.len() > 0 && self.requested.is_none() {
             self.request = true;
         }
-        let wait = self.limits.repair_wait;
+        let wait = self.beginning_wait();
         let stale = self.buffer.stale(|packet| now.saturating_duration_since(packet.arrived) < wait);
         if stale > 0 {
             if parts {
@@ -269,6 +272,12 @@ impl Reassembly {
             self.skip(stale);
         }
         false
+    }
+
+    /// How long the missing beginning of a keyframe is waited for. What was lost before the very first packet that came
+    /// is known to nobody and not asked for: it can only have been overtaken.
+    fn beginning_wait(&self) -> Duration {
+        if self.buffer.is_fresh() { START_WAIT } else { self.limits.repair_wait }
     }
 
     fn whole_keyframe_behind_gap(&self) -> bool {

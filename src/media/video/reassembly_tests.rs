@@ -185,6 +185,18 @@ fn a_stream_joined_in_the_middle_asks_at_once_and_a_keyframe_on_its_way_is_waite
 }
 
 #[test]
+fn a_stream_whose_very_first_packets_are_lost_asks_for_a_keyframe_soon() {
+    let (mut reassembly, mut stream) = (Reassembly::new(LIMITS), Stream::new(10));
+    let keyframe = stream.keyframe(0);
+    assert_eq!(feed(&mut reassembly, keyframe[1..].to_vec()).requests, 0);
+    let due = reassembly.poll_timeout().unwrap();
+    assert!(due <= stream.at(50));
+    reassembly.handle_timeout(due);
+    assert_eq!(drain(&mut reassembly).requests, 1);
+    assert_eq!(feed(&mut reassembly, stream.keyframe(66)).pictures.len(), 1);
+}
+
+#[test]
 fn a_lost_beginning_of_a_keyframe_can_be_repaired() {
     let (mut reassembly, mut stream) = started(10);
     stream.delta(33);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Width of a bin.
 const BIN: Duration = Duration::from_millis(4);
 /// Bins; what is later than all of them counts as the last.
-const BINS: usize = 100;
+const BINS: usize = 150;
 /// Share of pictures that shall be shown at an even pace.
 const QUANTILE: f64 = 0.95;
 /// Share of pictures that shall not be missed for so long that it counts as a freeze. Two in the memory count, one
@@ -35,6 +35,8 @@ const TOLERANCE: Duration = Duration::from_millis(16);
 const MAX_DELAY: Duration = Duration::from_millis(250);
 /// A picture later than this met an outage, not jitter: no delay would have helped.
 const OUTAGE: Duration = Duration::from_secs(1);
+/// And is over when pictures are no later than this again.
+const RECOVERED: Duration = Duration::from_millis(50);
 /// The quickest picture counts for this long, to twice that.
 const BASELINE_WINDOW: Duration = Duration::from_secs(2);
 /// The delay changes by this much a picture at most, up and down: a jump would be the freeze that it is to prevent.
@@ -67,35 +69,58 @@ impl Baseline {
     }
 }
 
-/// See the module.
+/// How late pictures were, with a memory that fades.
 #[derive(Debug)]
+struct Histogram {
+    /// Shares of all pictures, 1 in all.
+    bins: [f64; BINS],
+    weight: f64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        let mut bins = [0.0; BINS];
+        bins[0] = 1.0;
+        Self { bins, weight: PRIOR_WEIGHT }
+    }
+}
+
+impl Histogram {
+    fn learn(&mut self, lateness: Duration) {
+        let bin = (lateness.as_micros() / BIN.as_micros()) as usize;
+        self.weight = (self.weight + 1.0).min(MEMORY);
+        let share = 1.0 / self.weight;
+        self.bins.iter_mut().for_each(|weight| *weight *= 1.0 - share);
+        self.bins[bin.min(BINS - 1)] += share;
+    }
+
+    fn quantile(&self, share: f64) -> Duration {
+        let mut sum = 0.0;
+        let bin = self.bins.iter().position(|weight| {
+            sum += weight;
+            sum >= share
+        });
+        BIN * bin.unwrap_or(BINS - 1) as u32
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
 pub(crate) struct Timing {
     origin: Option<Instant>,
     /// Timestamp of the last picture, extended beyond its wrap-around.
     newest: Option<i64>,
     baseline: Baseline,
-    histogram: [f64; BINS],
-    weight: f64,
+    /// Of all pictures.
+    lateness: Histogram,
+    /// Of those later than the one before them: pictures that waited for the same repair are one interruption.
+    interruptions: Histogram,
+    before: Duration,
+    /// What was held up by an outage is still arriving.
+    recovering: bool,
     delay: Duration,
     hold: Duration,
     last: Option<Instant>,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        let mut histogram = [0.0; BINS];
-        histogram[0] = 1.0;
-        Self {
-            origin: None,
-            newest: None,
-            baseline: Baseline::default(),
-            histogram,
-            weight: PRIOR_WEIGHT,
-            delay: Duration::ZERO,
-            hold: Duration::ZERO,
-            last: None,
-        }
-    }
 }
 
 impl Timing {
@@ -126,9 +151,7 @@ impl Timing {
         let transit = ready.saturating_duration_since(origin).as_micros() as i64 - capture;
         let quickest = self.baseline.observe(ready, transit);
         let lateness = Duration::from_micros((transit - quickest).unsigned_abs());
-        if lateness < OUTAGE {
-            self.learn(lateness);
-        }
+        self.learn(lateness);
         let wanted = self.wanted();
         self.delay = wanted.clamp(self.delay.saturating_sub(STEP_DOWN), self.delay + STEP_UP);
         let in_time = ready.checked_sub(lateness).unwrap_or(ready);
@@ -141,27 +164,19 @@ impl Timing {
     }
 
     fn learn(&mut self, lateness: Duration) {
-        let bin = (lateness.as_micros() / BIN.as_micros()) as usize;
-        self.weight = (self.weight + 1.0).min(MEMORY);
-        let share = 1.0 / self.weight;
-        self.histogram.iter_mut().for_each(|weight| *weight *= 1.0 - share);
-        self.histogram[bin.min(BINS - 1)] += share;
+        let before = std::mem::replace(&mut self.before, lateness);
+        self.recovering = lateness >= OUTAGE || (self.recovering && lateness >= RECOVERED);
+        if !self.recovering {
+            self.lateness.learn(lateness);
+            self.interruptions.learn(if lateness > before { lateness } else { Duration::ZERO });
+        }
     }
 
     /// The delay that makes movement even, and prevents freezes.
     fn wanted(&self) -> Duration {
-        let even = self.quantile(QUANTILE).saturating_sub(TOLERANCE);
-        let unbroken = self.quantile(FREEZE_QUANTILE).saturating_sub(FREEZE_MARGIN);
+        let even = self.lateness.quantile(QUANTILE).saturating_sub(TOLERANCE);
+        let unbroken = self.interruptions.quantile(FREEZE_QUANTILE).saturating_sub(FREEZE_MARGIN);
         even.max(unbroken).min(MAX_DELAY)
-    }
-
-    fn quantile(&self, share: f64) -> Duration {
-        let mut sum = 0.0;
-        let bin = self.histogram.iter().position(|weight| {
-            sum += weight;
-            sum >= share
-        });
-        BIN * bin.unwrap_or(BINS - 1) as u32
     }
 }
 

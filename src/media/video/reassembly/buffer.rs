@@ -102,6 +102,11 @@ impl Buffer {
         self.slots.len()
     }
 
+    /// Nothing was taken or given up yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
     /// More waits than may.
     pub(super) fn is_overfull(&self) -> bool {
         self.octets > MAX_OCTETS

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 const SSRC: u32 = 5;
+/// Freezes count from here on.
+const LEARNING: Duration = Duration::from_secs(3);
 
 /// What came of a picture that has parities.
 #[derive(Default)]
@@ -167,7 +169,9 @@ impl Receiver {
         let Some(frame) = self.presentation.poll_picture(now) else { return };
         self.seen.shown += 1;
         self.latencies.push(now - (self.start + frame * 100 * MS / 3));
-        if let Some(freeze) = self.freezes.handle_picture(now) {
+        let freeze = self.freezes.handle_picture(now);
+        // Before the first interruptions nobody knows how the path is.
+        if let Some(freeze) = freeze.filter(|_| now - self.start >= LEARNING) {
             self.seen.freezes += 1;
             self.seen.frozen += freeze;
             self.seen.longest = self.seen.longest.max(freeze);
