@@ -175,7 +175,7 @@ fn receiving_and_decoding_allocate_nothing_once_they_run() {
     };
     // The first third warms up: a late picture now and then, as later.
     let mut rest = packets.into_iter();
-    let jitter = |number: u32| if number % 7 == 0 { 25 * MS } else { Duration::ZERO };
+    let jitter = |number: u32| if number.is_multiple_of(7) { 25 * MS } else { Duration::ZERO };
     for number in 0..100 {
         receive(rest.next().unwrap(), jitter(number));
     }

@@ -17,6 +17,9 @@
 //! | 11 000 | the crate's sender reports | | sender reports |
 //! | 12 500 | [`tap::Tap`] | PLI, FIR and receiver reports to the encoders | |
 //! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
+//!
+//! There is no forward error correction: `peer/tests/network/decision.rs` has the figures by which it was left out.
+
 pub(super) mod clock;
 pub(super) mod deliver;
 pub(super) mod gaps;
