@@ -10,10 +10,10 @@ use crate::common::page::{Guest, PageServer};
 use crate::common::proc_fs;
 use crate::common::server::Server;
 use crate::common::{clip, unix_ms};
-use crate::first::{Participant, agent};
+use crate::first::agent;
+use crate::participant::{Participant, SETUP};
 use std::time::{Duration, Instant};
 
-const SETUP: Duration = Duration::from_secs(20);
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a participant used, and what it got for it.

@@ -1,5 +1,4 @@
 //! Whole calls over loopback, measured from the outside: how soon each side sees the other after the click, and what
-//! a participant costs. Chromium calling Chromium is measured beside, on the same page, server and clip, in the same
 //! run, so that the ratio says something even on a loaded machine.
 //!
 //! `scripts/bench-first-frame [--quick] [--calls N] [--seconds N]` runs it. It fails only if a call does; whether the
@@ -11,13 +10,16 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+#[path = "../shared/machine.rs"]
+mod machine;
+
 mod cost;
 mod first;
-mod machine;
 mod table;
 
 use common::page::PageServer;
 use common::server::Server;
+use std::path::Path;
 
 /// What is measured how often.
 struct Plan {
@@ -60,7 +62,7 @@ fn main() {
         }
     };
     // First of all, while nothing of ours runs yet.
-    machine::print(&plan);
+    print_plan(&plan);
 
     let server = Server::start();
     let page = PageServer::start();
@@ -69,4 +71,17 @@ fn main() {
     let cost = cost::measure(&server, &page, plan.seconds);
     table::print_cost(&cost, plan.seconds);
     table::print_verdicts(&first, &cost);
+}
+
+/// Prints the command line, the machine and the versions.
+fn print_plan(plan: &Plan) {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    println!("Calls over loopback: scripts/bench-first-frame {}", words.join(" "));
+    for (what, text) in machine::describe(Path::new(env!("CARGO_BIN_EXE_ahoy"))) {
+        println!("  {what:<9} {text}");
+    }
+    println!(
+        "  plan      {} calls of each kind; then one call of {} s of each kind\n",
+        plan.calls, plan.seconds
+    );
 }

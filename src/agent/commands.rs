@@ -2,6 +2,7 @@
 
 use crate::engine::Intent;
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// One line of stdin.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -59,6 +60,11 @@ pub(super) enum Command {
         /// On or off.
         on: bool,
     },
+    /// Write the other side's newest picture to a file.
+    Picture {
+        /// Y4M, made anew.
+        file: PathBuf,
+    },
     /// End the agent.
     Quit,
 }
@@ -109,7 +115,7 @@ impl Command {
             Self::Microphone { source } => source.parse().map(Intent::SelectMicrophone).into_iter().collect(),
             Self::Speaker { source } => source.parse().map(Intent::SelectSpeaker).into_iter().collect(),
             Self::Quit => vec![Intent::Quit],
-            Self::Frames { .. } => Vec::new(),
+            Self::Frames { .. } | Self::Picture { .. } => Vec::new(),
         }
     }
 }
@@ -149,6 +155,7 @@ mod tests {
             br#"{"command":"call"}"#,
             br#"{"command":"call","peer":"bob","loud":true}"#,
             br#"{"command":"mute"}"#,
+            br#"{"command":"picture"}"#,
             br#"{"command":"camera","source":""}"#,
         ] {
             assert!(!Command::parse(line).unwrap_err().is_empty());

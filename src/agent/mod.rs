@@ -54,6 +54,12 @@ async fn read_commands(engine: EngineHandle, output: Output) {
             Ok(_) => match Command::parse(&line) {
                 Ok(None) => {}
                 Ok(Some(Command::Frames { on })) => output.show_frames(on),
+                Ok(Some(Command::Picture { file })) => {
+                    let newest = engine.snapshot().call.as_ref().and_then(|call| call.remote_frames.peek());
+                    let output = output.clone();
+                    // A slow disk must not keep the next command waiting.
+                    tokio::task::spawn_blocking(move || frames::save(newest, &file, &output));
+                }
                 Ok(Some(command)) => {
                     for intent in command.intents() {
                         if engine.send(intent).await.is_err() {

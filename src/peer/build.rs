@@ -2,6 +2,7 @@
 
 use super::chain::clock::Clock;
 use super::chain::deliver::Deliver;
+use super::chain::repeat::Repeat;
 use super::chain::request::Request;
 use super::chain::resend::Resend;
 use super::chain::tap::Tap;
@@ -76,6 +77,7 @@ pub(super) async fn build(
     let start = f64::from(START_BITS_PER_SECOND);
     let estimator = Estimator::new(start, f64::from(config.max_bits_per_second));
     let registry = Registry::new()
+        .with(Slot::from(1_400), Repeat::default())
         .with(Slot::from(1_500), Transport::new(Arc::clone(&control), Arc::clone(&wire), estimator))
         .with(Slot::NackResponder, Resend::new(Arc::clone(&wire)))
         .with(Slot::from(6_500), Unwrap::default())

@@ -56,7 +56,7 @@ fn opus() -> RTCRtpCodec {
         clock_rate: 48_000,
         channels: 2,
         sdp_fmtp_line: OPUS_PARAMETERS.into(),
-        rtcp_feedback: vec![feedback("transport-cc", "")],
+        rtcp_feedback: vec![feedback("transport-cc", ""), feedback("nack", "")],
     }
 }
 

@@ -3,6 +3,7 @@
 use super::process::{Guarded, log_file};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{Builder, JoinHandle};
@@ -17,6 +18,8 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Options {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// Instead of the one built with the tests.
+    program: Option<PathBuf>,
 }
 
 impl Options {
@@ -36,6 +39,11 @@ impl Options {
 
     pub(crate) fn with_flag(mut self, flag: &str) -> Self {
         self.arguments.push(flag.to_owned());
+        self
+    }
+
+    pub(crate) fn with_program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
         self
     }
 
@@ -82,7 +90,8 @@ impl Agent {
     /// Starts an agent without waiting for anything.
     pub(crate) fn launch(server: &str, name: &str, options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ahoy"));
+        let built = || env!("CARGO_BIN_EXE_ahoy").into();
+        let mut command = Command::new(options.program.unwrap_or_else(built));
         command
             .args(["agent", "--server", server, "--name", name])
             .args(&options.arguments)

@@ -29,6 +29,17 @@ pub(crate) struct Tab {
 impl Browser {
     /// Starts a browser whose fake camera shows `clip` (Y4M), or Chromium's own test picture.
     pub(crate) fn start(clip: Option<&Path>) -> Self {
+        let mut devices = vec!["--use-fake-device-for-media-stream=fps=30".to_owned()];
+        devices.extend(clip.map(|clip| format!("--use-file-for-fake-video-capture={}", clip.display())));
+        Self::start_with(&devices, &[])
+    }
+
+    /// Starts a browser without fake devices, with the sound card that its environment names.
+    pub(crate) fn start_with_sound_card(environment: &[(&str, String)]) -> Self {
+        Self::start_with(&[], environment)
+    }
+
+    fn start_with(arguments: &[String], environment: &[(&str, String)]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let log = profile.path().join("chromium.log");
         let mut command = Command::new(program());
@@ -60,14 +71,12 @@ impl Browser {
                 "--remote-debugging-port=0",
                 "--window-size=1400,1000",
             ])
-            .arg("--use-fake-device-for-media-stream=fps=30")
+            .args(arguments)
+            .envs(environment.iter().map(|(key, value)| (key, value)))
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::null())
             .stdout(log_file(&log))
             .stderr(log_file(&log));
-        if let Some(clip) = clip {
-            command.arg(format!("--use-file-for-fake-video-capture={}", clip.display()));
-        }
         command.arg("about:blank");
         let mut process = Guarded::spawn(&mut command);
 

@@ -40,6 +40,22 @@ pub(crate) fn read_counter(squares: &[f64]) -> Option<usize> {
     (shown.count_ones() % 2 == 0).then_some(shown >> 1)
 }
 
+/// Mean luma of the 13 squares of a picture of any size.
+pub(crate) fn squares(luma: &[u8], width: usize, height: usize) -> Vec<f64> {
+    let (across, down) = (|x: usize| x * width / WIDTH, |y: usize| y * height / HEIGHT);
+    let mean = |square: usize| {
+        let columns = across(LEFT + square * SIDE)..across(LEFT + (square + 1) * SIDE);
+        let rows = luma.chunks_exact(width).take(down(TOP + SIDE)).skip(down(TOP));
+        let (mut sum, mut count) = (0.0, 0.0);
+        for luma in rows.flat_map(|row| &row[columns.clone()]) {
+            sum += f64::from(*luma);
+            count += 1.0;
+        }
+        sum / f64::max(count, 1.0)
+    };
+    (0..SQUARES).map(mean).collect()
+}
+
 /// How far every square is from being undecided, at least; 0 to 131 or so. A readable picture has more than 40.
 pub(crate) fn contrast(squares: &[f64]) -> f64 {
     squares.iter().map(|luma| (luma - THRESHOLD).abs()).fold(f64::INFINITY, f64::min)

@@ -18,6 +18,7 @@ pub(crate) mod proc_fs;
 pub(crate) mod process;
 pub(crate) mod pulse;
 pub(crate) mod server;
+pub(crate) mod studio;
 pub(crate) mod turn;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -41,6 +41,10 @@ impl PageServer {
     pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 impl Drop for PageServer {

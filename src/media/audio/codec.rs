@@ -9,7 +9,7 @@ use opus::{Application, Bitrate, Channels};
 const MAX_PACKET_OCTETS: usize = 1275;
 /// Packets up to this size carry no sound: they mark the beginning of discontinuous transmission (RFC 6716
 /// section 2.1.9) and only the first of a row needs to be sent.
-pub const DTX_OCTETS: usize = 2;
+pub(crate) const DTX_OCTETS: usize = 2;
 /// How fast a reported loss is forgotten, per frame: half in about 10 s. Reports of one second each are noisy.
 const LOSS_MEMORY: f32 = 0.9986;
 /// Lowest and highest bit rate that the encoder is asked for; the RFC's range for speech to full-band mono.

@@ -1,7 +1,7 @@
 //! The playout buffer: RTP packets in as they come, an even stream of sound out.
 //!
 //! Sans-IO: the `audio` thread hands packets to [`Playout::insert`] and takes blocks with [`Playout::pull`]; `now` is
-//! a parameter. It never sleeps, logs or reads a clock, and holds at most [`MAX_PACKETS`] packets.
+//! a parameter. It never sleeps, logs or reads a clock, and holds at most `MAX_PACKETS` packets.
 //!
 //! The *point* is the timestamp of the next sample to leave. How late the point is against the fastest packets is the
 //! playout delay; it is kept near the target of [`delay`].
@@ -16,6 +16,7 @@
 mod decoder;
 mod delay;
 mod figures;
+mod production;
 mod tape;
 #[cfg(test)]
 mod tests;
@@ -33,45 +34,13 @@ use tape::Tape;
 use timeline::{Place, Timeline};
 
 /// Packets held: 4 s at 20 ms. When full, the oldest is dropped.
-pub const MAX_PACKETS: usize = 200;
+pub(crate) const MAX_PACKETS: usize = 200;
 /// Most that [`Playout::set_extra_delay_ms`] adds: what a listener bears for the sake of lips in time with words.
-pub const MAX_EXTRA_DELAY_MS: f64 = 500.0;
+pub(crate) const MAX_EXTRA_DELAY_MS: f64 = 500.0;
 /// Longest Opus packet, samples: 120 ms (RFC 6716 section 3.2.5).
 const MAX_PACKET_SAMPLES: usize = 5760;
-/// What is made up at once: 10 ms, the grain of the pulls.
-const MADE_UP_AT_ONCE: usize = BLOCK;
-/// What was made up fades from here on ...
-const FADE_FROM: usize = 2880;
-/// ... and is silent from here on: 60 and 200 ms, after which a voice has nothing to do with its past.
-const FADE_TO: usize = 9600;
-/// A pause of the sender is filled with the decoder's comfort noise this long (1 s; DTX sends every 400 ms), ...
-const PAUSE_FADE_FROM: usize = 48_000;
-/// Length of the fade back in, so that sound does not begin with a click: 5 ms.
-const FADE_IN: usize = 240;
-/// Length of the fade from what was made up to what came late: 5 ms.
-const MERGE: usize = 240;
-/// A late packet may raise the delay this much above its target, milliseconds; beyond that its head is skipped.
-const LATE_SLACK_MS: f64 = 20.0;
-/// The delay may exceed its target this much, milliseconds, before sound is shortened: in a pause between words, and
-/// in a word ...
-const SLACK_QUIET_MS: f64 = 6.0;
-const SLACK_MS: f64 = 30.0;
-/// ... and fall below it this much before it is lengthened.
-const SHORTAGE_QUIET_MS: f64 = 2.0;
-const SHORTAGE_MS: f64 = 4.0;
-/// Lengthening may overshoot up to this: a pitch period of a deep voice cannot be split.
-const LENGTHEN_UP_TO_MS: f64 = 12.5;
-/// Excess from which shortening hurries: more often, and at worse matches.
-const HURRY_MS: f64 = 80.0;
 /// Excess from which sound is skipped: nobody wants to catch up with a second of it.
 const SKIP_MS: f64 = 1000.0;
-/// Samples between two stretches: 60 ms, hurried 20 ms.
-const STRETCH_PAUSE: usize = 2880;
-const STRETCH_PAUSE_HURRIED: usize = 960;
-/// Correlation that a seam needs (NetEq's values); hurried, less; in what is quiet, none.
-const SEAM_CORRELATION: f32 = 0.9;
-const SEAM_CORRELATION_HURRIED: f32 = 0.5;
-const SEAM_CORRELATION_QUIET: f32 = -1.0;
 /// A packet that comes this much before it can be is of a new timeline, milliseconds.
 const IMPOSSIBLE_MS: f64 = -500.0;
 
@@ -109,6 +78,8 @@ pub struct Playout<D> {
     /// Of them, those for which time has not gone on yet.
     owed: usize,
     since_stretch: usize,
+    /// How late the point was at the last pull.
+    held_ms: Option<f64>,
     extra_ms: f64,
     stats: PlayoutStats,
 }
@@ -137,6 +108,7 @@ impl<D: FrameDecoder> Playout<D> {
             made_up: 0,
             owed: 0,
             since_stretch: 0,
+            held_ms: None,
             extra_ms: 0.0,
             stats: PlayoutStats::default(),
         }
@@ -160,9 +132,9 @@ impl<D: FrameDecoder> Playout<D> {
         self.delay.target_ms() + self.extra_ms
     }
 
-    /// How long sound is held back at present, milliseconds; `None` until that is known.
+    /// How long sound is held back at present, milliseconds; `None` before anything was played.
     pub fn delay_ms(&self) -> Option<f64> {
-        self.floor.value()
+        self.held_ms
     }
 
     /// What leaves with the next [`Self::pull`]; `None` while nothing is played.
@@ -172,7 +144,7 @@ impl<D: FrameDecoder> Playout<D> {
         Some(Playing { ssrc: timeline.ssrc, timestamp: point as u32 })
     }
 
-    /// Holds sound back for so much longer than the network needs, milliseconds, up to [`MAX_EXTRA_DELAY_MS`]: sound
+    /// Holds sound back for so much longer than the network needs, milliseconds, up to 500: sound
     /// waits for a picture that comes later. The delay moves there gently, up to 15 ms every 60 ms.
     pub fn set_extra_delay_ms(&mut self, extra_ms: f64) {
         self.extra_ms = if extra_ms.is_finite() { extra_ms.clamp(0.0, MAX_EXTRA_DELAY_MS) } else { 0.0 };
@@ -262,12 +234,13 @@ impl<D: FrameDecoder> Playout<D> {
         self.tape.clear();
         self.paused = false;
         self.owed = 0;
+        self.held_ms = None;
     }
 
     /// Fills `out` with the next samples.
     pub fn pull(&mut self, now: Instant, out: &mut [f32]) {
         let target = self.target_ms();
-        let Some(timeline) = &mut self.timeline else {
+        let Some(timeline) = self.timeline.as_mut().filter(|_| !out.is_empty()) else {
             out.fill(0.0);
             return;
         };
@@ -289,7 +262,10 @@ impl<D: FrameDecoder> Playout<D> {
             self.drop_stale();
         } else if self.owed == 0 {
             // What is owed has no delay: nobody knows yet whether it was lost.
-            self.floor.observe(delay);
+            self.held_ms = Some(delay);
+            // The next packet is needed by the pull that what is on the tape does not suffice for.
+            let enough_for = self.tape.len() / out.len() * out.len();
+            self.floor.observe(self.delay.lateness_ms(now, timeline.decoded_to) + ms(enough_for as i64));
             self.stretch(target, out.len());
         }
         while self.tape.len() < out.len() {
@@ -299,192 +275,6 @@ impl<D: FrameDecoder> Playout<D> {
         self.since_stretch += out.len();
         self.stats.played += out.len() as u64;
     }
-
-    /// Shortens or lengthens what waits if the delay has left its corridor.
-    fn stretch(&mut self, target: f64, wanted: usize) {
-        let Some(floor) = self.floor.value() else { return };
-        let excess = floor - target;
-        let hurried = excess > HURRY_MS;
-        let pause = if hurried { STRETCH_PAUSE_HURRIED } else { STRETCH_PAUSE };
-        if self.since_stretch < pause || (-SHORTAGE_QUIET_MS..=SLACK_QUIET_MS).contains(&excess) {
-            return;
-        }
-        let needed = if excess > 0.0 { tape::NEEDED_TO_SHORTEN } else { tape::NEEDED_TO_LENGTHEN };
-        while self.tape.len() < needed.max(wanted) && self.decode_next() {}
-        let quiet = self.tape.is_quiet();
-        if !quiet && (-SHORTAGE_MS..=SLACK_MS).contains(&excess) {
-            return;
-        }
-        let threshold = match (quiet, hurried) {
-            (true, _) => SEAM_CORRELATION_QUIET,
-            (false, true) => SEAM_CORRELATION_HURRIED,
-            (false, false) => SEAM_CORRELATION,
-        };
-        let change = if excess > 0.0 {
-            let cut = self.tape.shorten(samples_of(excess), threshold);
-            self.stats.shortened += cut as u64;
-            -(cut as i64)
-        } else {
-            let most = if quiet { -excess } else { LENGTHEN_UP_TO_MS.max(-excess) };
-            let added = self.tape.lengthen(samples_of(most), threshold);
-            self.stats.lengthened += added as u64;
-            added as i64
-        };
-        if change != 0 {
-            self.floor.shift(ms(change));
-            self.since_stretch = 0;
-        }
-    }
-
-    /// Decodes the packet whose turn it is, if it is there.
-    fn decode_next(&mut self) -> bool {
-        self.drop_stale();
-        let Some(timeline) = &self.timeline else { return false };
-        match self.packets.first_key_value() {
-            Some((_, packet)) if packet.timestamp <= timeline.decoded_to => {}
-            _ => return false,
-        }
-        let Some((sequence, packet)) = self.packets.pop_first() else { return false };
-        self.decode(sequence, &packet);
-        true
-    }
-
-    /// Forgets packets whose time has passed altogether.
-    fn drop_stale(&mut self) {
-        let Some(timeline) = &mut self.timeline else { return };
-        while let Some(entry) = self.packets.first_entry() {
-            if entry.get().timestamp + entry.get().samples as i64 > timeline.decoded_to {
-                break;
-            }
-            timeline.next_sequence = timeline.next_sequence.max(entry.key() + 1);
-            entry.remove();
-            self.stats.late += 1;
-        }
-    }
-
-    fn decode(&mut self, sequence: i64, packet: &Packet) {
-        let Some(timeline) = &mut self.timeline else { return };
-        // What was given up already is skipped.
-        let skip = (timeline.decoded_to - packet.timestamp) as usize;
-        timeline.next_sequence = sequence + 1;
-        timeline.decoded_to = packet.timestamp + packet.samples as i64;
-        // What is still owed has become delay.
-        let late = std::mem::take(&mut self.owed);
-        self.floor.shift(ms(late as i64));
-        let mut guess = [0.0; MERGE];
-        let merges = late > 0 && self.made_up < FADE_TO && !self.paused && self.decoder.conceal(&mut guess);
-        let decoded = self.decoder.decode(&packet.payload, &mut self.scratch);
-        if decoded != Some(packet.samples) {
-            self.stats.malformed += 1;
-            self.make_up(packet.samples - skip, FADE_FROM);
-            self.stats.concealed += (packet.samples - skip) as u64;
-            return;
-        }
-        self.paused = !self.decoder.carries_sound(&packet.payload);
-        self.frame = packet.samples;
-        let sound = &mut self.scratch[skip..packet.samples];
-        let faded = fade(self.made_up, FADE_FROM, FADE_TO);
-        if merges {
-            guess.iter_mut().for_each(|sample| *sample *= faded);
-            self.tape.extend_from(&guess, sound);
-        } else if self.made_up > FADE_FROM {
-            self.tape.extend_from(&[0.0; FADE_IN], sound);
-        } else {
-            self.tape.extend(sound);
-        }
-        self.made_up = 0;
-    }
-
-    /// Brings at least one sample onto the tape, whatever it takes.
-    fn produce(&mut self, now: Instant, target: f64) {
-        self.drop_stale();
-        let Some(timeline) = &mut self.timeline else { return };
-        let Some((&sequence, next)) = self.packets.first_key_value() else {
-            // Late or lost: nobody knows.
-            return self.wait();
-        };
-        let gap = (next.timestamp - timeline.decoded_to).max(0) as usize;
-        if gap > 0 && (self.paused || sequence == timeline.next_sequence) {
-            // The sender paused. Its sound begins when the delay is what it should be.
-            let early = samples_of(target - self.delay.lateness_ms(now, next.timestamp));
-            if early > 0 {
-                let length = early.min(MADE_UP_AT_ONCE);
-                self.owed += length;
-                return self.make_up(length, PAUSE_FADE_FROM);
-            }
-            timeline.decoded_to = next.timestamp;
-            self.owed = 0;
-            self.floor = DelayFloor::default();
-        } else if self.owed > 0 {
-            // It came late, or is the one after a lost one. What was made up is skipped where the delay needs it.
-            let point = timeline.decoded_to - self.tape.len() as i64;
-            let excess = self.delay.lateness_ms(now, point) - (target + LATE_SLACK_MS);
-            let repairable = gap > 0 && gap <= self.frame && self.decoder.carries_repair(&next.payload);
-            let skip = if repairable { samples_of(excess) } else { samples_of(excess).max(gap) };
-            let skip = skip.min(self.owed);
-            timeline.decoded_to += skip as i64;
-            self.owed -= skip;
-            self.drop_stale();
-        }
-        if !self.decode_next() {
-            self.fill_gap();
-        }
-    }
-
-    /// Repairs or makes up what is missing before the next packet.
-    fn fill_gap(&mut self) {
-        let Some(timeline) = &mut self.timeline else { return };
-        let Some((_, next)) = self.packets.first_key_value() else { return self.wait() };
-        let gap = (next.timestamp - timeline.decoded_to) as usize;
-        if gap <= self.frame && self.decoder.carries_repair(&next.payload) {
-            let room = &mut self.scratch[..self.frame];
-            if self.decoder.repair(&next.payload, room) {
-                timeline.decoded_to += gap as i64;
-                self.tape.extend(&room[self.frame - gap..]);
-                self.stats.repaired += 1;
-                self.made_up = 0;
-                self.floor.shift(ms(std::mem::take(&mut self.owed) as i64));
-                return;
-            }
-        }
-        let length = gap.min(self.frame);
-        timeline.decoded_to += length as i64;
-        self.stats.concealed += length as u64;
-        self.make_up(length, FADE_FROM);
-    }
-
-    /// Makes up sound for a packet that may still come.
-    fn wait(&mut self) {
-        self.owed = self.owed.saturating_add(MADE_UP_AT_ONCE);
-        if self.paused {
-            return self.make_up(MADE_UP_AT_ONCE, PAUSE_FADE_FROM);
-        }
-        self.stats.concealed += MADE_UP_AT_ONCE as u64;
-        self.make_up(MADE_UP_AT_ONCE, FADE_FROM);
-    }
-
-    /// Appends sound that never came: the decoder's guess, fading out as it goes on.
-    fn make_up(&mut self, samples: usize, fade_from: usize) {
-        let fade_to = fade_from + FADE_TO - FADE_FROM;
-        // The decoder guesses in steps of 2.5 ms (RFC 6716 section 4.4).
-        let whole = samples.next_multiple_of(120).min(MAX_PACKET_SAMPLES);
-        let guess = &mut self.scratch[..whole];
-        if self.made_up < fade_to && self.decoder.conceal(guess) {
-            for (i, sample) in guess.iter_mut().enumerate() {
-                *sample *= fade(self.made_up + i, fade_from, fade_to);
-            }
-        } else {
-            guess.fill(0.0);
-        }
-        self.tape.extend(&self.scratch[..samples]);
-        self.made_up = self.made_up.saturating_add(samples);
-    }
-}
-
-/// How loud made-up sound is after so many samples of it, 0 to 1.
-fn fade(made_up: usize, from: usize, to: usize) -> f32 {
-    let position = made_up.clamp(from, to);
-    (to - position) as f32 / (to - from) as f32
 }
 
 const _: () = assert!(BLOCK * 2 == FRAME);

@@ -73,6 +73,18 @@ impl VideoRecorder {
     pub fn stop(self) {}
 }
 
+/// Writes one picture to a file, in its own size.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save_picture(picture: &Frame, path: &Path) -> Result<(), VideoRecorderError> {
+    let write = || {
+        let mut writer = Y4mWriter::new(BufWriter::with_capacity(1 << 20, File::create(path)?));
+        writer.write(picture).and_then(|()| writer.output.flush())
+    };
+    write().map_err(|source| VideoRecorderError::File { path: path.display().to_string(), source })
+}
+
 struct Y4mWriter<W> {
     output: W,
     /// The file's size, and a picture of it to scale into.
@@ -121,6 +133,21 @@ mod tests {
             assert!(data.iter().all(|&sample| sample == value));
         }
         assert!(!reader.read(&mut data).unwrap());
+    }
+
+    #[test]
+    fn a_single_picture_is_written_in_its_own_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.y4m");
+        let size = Size::new(48, 26);
+        let frame = Frame::from_i420(size, vec![77; Frame::bytes(size)], Instant::now()).unwrap();
+        save_picture(&frame, &path).unwrap();
+        let mut reader = Y4mReader::new(std::io::BufReader::new(File::open(&path).unwrap())).unwrap();
+        let mut data = vec![0; Frame::bytes(size)];
+        assert!(reader.size() == size && reader.read(&mut data).unwrap() && data == frame.data());
+        assert!(!reader.read(&mut data).unwrap());
+        let error = save_picture(&frame, &folder.path().join("none/b.y4m")).unwrap_err();
+        assert!(error.to_string().contains("b.y4m"), "{error}");
     }
 
     #[test]

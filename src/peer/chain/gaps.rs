@@ -12,6 +12,12 @@ use std::time::{Duration, Instant};
 
 /// A packet is asked for this often at most. At 20 % loss one packet in two million needs more.
 const MAX_REQUESTS: u8 = 9;
+/// A packet of sound, so often: it cannot wait as a picture can, and a second request brings no more (see
+/// [`super::request`]).
+const MAX_SOUND_REQUESTS: u8 = 1;
+/// Longest round trip on which sound is asked for: a listener bears 150 ms (ITU-T G.114), and some of it is spent
+/// elsewhere.
+const MAX_SOUND_RTT: Duration = Duration::from_millis(100);
 /// A packet that has been missing for this long is of no use any more; the picture gives up sooner as a rule.
 const MAX_AGE: Duration = Duration::from_secs(2);
 /// Packets that may be missing at once, whatever the picture's own limit. Beyond it, all are given up.
@@ -84,6 +90,7 @@ impl RepairTime {
 pub(in crate::peer) struct Gaps {
     /// Retransmissions come on a stream of their own, so an original is known for one.
     marked_repairs: bool,
+    sound: bool,
     highest: Option<i64>,
     missing: BTreeMap<i64, Missing>,
     /// Which of the last [`WINDOW`] sequence numbers came, one bit each.
@@ -98,6 +105,7 @@ impl Gaps {
     pub(in crate::peer) fn new(marked_repairs: bool) -> Self {
         Self {
             marked_repairs,
+            sound: false,
             highest: None,
             missing: BTreeMap::new(),
             seen: [0; WINDOW as usize / 64],
@@ -105,6 +113,16 @@ impl Gaps {
             repair_time: RepairTime::default(),
             rtt: None,
         }
+    }
+
+    /// The same for sound, which is asked for once, and only on a short path.
+    pub(in crate::peer) fn for_sound(marked_repairs: bool) -> Self {
+        Self { sound: true, ..Self::new(marked_repairs) }
+    }
+
+    /// Whether it is sound.
+    pub(in crate::peer) fn is_sound(&self) -> bool {
+        self.sound
     }
 
     /// The round-trip time as the transport has measured it.
@@ -191,22 +209,28 @@ impl Gaps {
 
     /// Appends the sequence numbers to ask for now, in order.
     pub(in crate::peer) fn poll_requests(&mut self, now: Instant, wanted: &mut Vec<u16>) {
+        if self.sound && self.rtt.unwrap_or(DEFAULT_RTT) > MAX_SOUND_RTT {
+            self.missing.clear();
+            return;
+        }
+        let most = if self.sound { MAX_SOUND_REQUESTS } else { MAX_REQUESTS };
+        let repeated = !self.sound;
         let timeout = self.repair_time.timeout(self.rtt);
         let reordering = &mut self.reordering;
         self.missing.retain(|_, missing| {
             let live = now.saturating_duration_since(missing.since) < MAX_AGE
-                && (missing.requests < MAX_REQUESTS || missing.due > now);
+                && (missing.requests < most || missing.due > now);
             if !live {
                 reordering.note_lost();
             }
             live
         });
         for (sequence, missing) in &mut self.missing {
-            if missing.due <= now && missing.requests < MAX_REQUESTS {
+            if missing.due <= now && missing.requests < most {
                 missing.requests += 1;
                 missing.asked = Some(now);
                 missing.due = now + timeout;
-                missing.repeat = (timeout >= REPEAT_FROM).then(|| now + timeout / 4);
+                missing.repeat = (repeated && timeout >= REPEAT_FROM).then(|| now + timeout / 4);
                 wanted.push(*sequence as u16);
             } else if missing.repeat.is_some_and(|repeat| repeat <= now) {
                 missing.repeat = None;

@@ -7,8 +7,9 @@
 //!
 //! | Slot | Who | Reading | Writing |
 //! |---|---|---|---|
+//! | 1 400 | [`repeat::Repeat`] | answers NACK where there is no RTX | keeps what was sent |
 //! | 1 500 | [`transport::Transport`] | congestion feedback to the estimator | numbers and stamps every RTP packet |
-//! | 4 000 | [`resend::Resend`] | answers NACK | keeps what was sent |
+//! | 4 000 | [`resend::Resend`] | answers NACK by RTX | keeps what was sent |
 //! | 6 400 | the crate's TWCC receiver, before probes end in the next | | congestion feedback to the remote |
 //! | 6 500 | [`unwrap::Unwrap`] | RTX becomes the packet it repairs | |
 //! | 7 000 | [`request::Request`] | notes gaps | asks for what is missing |
@@ -26,6 +27,7 @@ pub(super) mod gaps;
 #[cfg(test)]
 mod gaps_tests;
 mod reordering;
+pub(super) mod repeat;
 pub(super) mod request;
 pub(super) mod resend;
 pub(super) mod tap;

@@ -159,7 +159,7 @@ impl Resend {
 }
 
 /// The sequence numbers of one NACK entry: the packet itself and a bit mask of the 16 after it.
-fn sequences(first: u16, mask: u16) -> impl Iterator<Item = u16> {
+pub(super) fn sequences(first: u16, mask: u16) -> impl Iterator<Item = u16> {
     std::iter::once(first).chain(
         (0..16_u16).filter(move |bit| mask & (1 << bit) != 0).map(move |bit| first.wrapping_add(bit + 1)),
     )
@@ -193,7 +193,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Resend {
 
 impl Interceptor for Resend {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
-        if info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty()) {
+        // Without a retransmission stream `repeat` answers.
+        if info.ssrc_rtx.is_some()
+            && info
+                .rtcp_feedback
+                .iter()
+                .any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty())
+        {
             let repair = info.ssrc_rtx.zip(info.payload_type_rtx);
             self.streams.entry(info.ssrc).or_insert_with(|| History {
                 repair,

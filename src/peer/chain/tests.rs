@@ -1,5 +1,6 @@
 //! The interceptors by themselves, in virtual time.
 
+use super::repeat::Repeat;
 use super::request::Request;
 use super::resend::Resend;
 use super::unwrap::Unwrap;
@@ -187,4 +188,58 @@ fn repairs_stay_within_their_budget_and_repetition_within_its_cap() {
         count += written(&mut resend).len();
     }
     assert_eq!(count, 12);
+}
+
+/// As [`info`], for sound: no retransmission stream.
+fn sound() -> StreamInfo {
+    StreamInfo { ssrc_rtx: None, payload_type_rtx: None, mime_type: "audio/opus".into(), ..info() }
+}
+
+#[test]
+fn sound_is_asked_for_once_and_only_on_a_short_path() {
+    use rtc::sansio::Protocol;
+    let start = Instant::now();
+    for (rtt_ms, wanted) in [(40.0, vec![1]), (200.0, vec![])] {
+        let wire = Arc::new(Wire::default());
+        wire.set_rtt_ms(rtt_ms);
+        let mut request = Request::new(wire, Arc::new(SendControl::new(0)), 1);
+        request.bind_remote_stream(&sound());
+        request.handle_read(media(start, SSRC, 0, &[1])).expect("read");
+        request.handle_read(media(start, SSRC, 2, &[1])).expect("read");
+        let mut all = Vec::new();
+        for millisecond in (0..1_500).step_by(5) {
+            request.handle_timeout(start + Duration::from_millis(millisecond)).expect("time");
+            all.extend(asked(&mut request));
+        }
+        assert_eq!(all, wanted, "round trip {rtt_ms} ms");
+        assert_eq!(request.poll_timeout(), None, "the timer still runs");
+    }
+}
+
+#[test]
+fn sound_is_repeated_to_the_last_bit_and_once() {
+    use rtc::sansio::Protocol;
+    let now = Instant::now();
+    let mut repeat = Repeat::default();
+    repeat.bind_local_stream(&sound());
+    let mut sent = Vec::new();
+    for sequence in [65_535, 0, 1] {
+        let mut packet = media(now, SSRC, sequence, &[sequence as u8, 7]);
+        if let Packet::Rtp(packet) = &mut packet.message.packet {
+            packet.header.set_extension(3, Bytes::from_static(&[1, 2])).expect("it fits");
+        }
+        repeat.handle_write(packet).expect("written");
+        sent.extend(written(&mut repeat));
+    }
+    for answers in [vec![sent[0].clone(), sent[2].clone()], vec![]] {
+        repeat.handle_read(nack(now, &[65_535, 1, 9])).expect("read");
+        assert_eq!(written(&mut repeat), answers);
+    }
+    // Who has a retransmission stream is answered there.
+    let mut repeat = Repeat::default();
+    repeat.bind_local_stream(&info());
+    repeat.handle_write(media(now, SSRC, 5, &[1])).expect("written");
+    written(&mut repeat);
+    repeat.handle_read(nack(now, &[5])).expect("read");
+    assert_eq!(written(&mut repeat), []);
 }

@@ -12,13 +12,13 @@ const BIN_MS: f64 = 2.0;
 /// Bins: delays up to 1 s; longer ones count as the last.
 const BINS: usize = 501;
 /// Share of packets that shall be in time.
-const QUANTILE: f64 = 0.97;
-/// Packets after which the past weighs 1/e: 8 s at 20 ms.
-const MEMORY: f64 = 400.0;
+const QUANTILE: f64 = 0.99;
+/// Packets after which the past weighs 1/e: 5 s at 20 ms.
+const MEMORY: f64 = 250.0;
 /// What is assumed before packets tell, and for how many packets' worth it counts: a second's worth of packets
 /// outweighs it.
-const PRIOR_MS: f64 = 40.0;
-const PRIOR_WEIGHT: f64 = 1.0;
+const PRIOR_MS: f64 = 30.0;
+const PRIOR_WEIGHT: f64 = 0.4;
 /// Added to the quantile: the grain of the callers' clocks.
 const MARGIN_MS: f64 = 6.0;
 /// Longest holding back, milliseconds. A conversation with more is no conversation; later packets are lost ones.
@@ -117,8 +117,8 @@ fn transit_ms(origin: (Instant, i64), at: Instant, timestamp: i64) -> f64 {
     (elapsed - (timestamp - origin.1) as f64 / f64::from(crate::media::audio::SAMPLE_RATE)) * 1e3
 }
 
-/// The smallest of the recent playout delays. The smallest, because pulls come in the grain of the device: what must
-/// be in time is the earliest of them.
+/// How late recent packets were needed, at the earliest. The earliest, because pulls come in the grain of the device,
+/// and a stretched packet is needed at another point of a pull than the one before.
 #[derive(Default)]
 pub(super) struct DelayFloor {
     present: Option<f64>,

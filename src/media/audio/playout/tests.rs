@@ -4,6 +4,8 @@ use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
 
+mod paths;
+
 /// A decoder of made-up packets: a head octet (1 sound, 2 a pause, else malformed), a repair octet, then the packet's
 /// number. Decoded, every sample is that number; made up, it is -1; repaired, half below the packet's own.
 #[derive(Default)]
