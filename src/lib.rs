@@ -59,6 +59,8 @@
 
 #[cfg(feature = "desktop")]
 pub mod agent;
+#[cfg(all(test, feature = "desktop"))]
+mod allocations;
 #[cfg(feature = "desktop")]
 pub mod call;
 #[cfg(feature = "desktop")]

@@ -6,14 +6,15 @@ use crate::media::audio::AudioStats;
 use crate::media::ports::VideoCodec;
 use crate::media::video::stats::{VideoReceiveSnapshot, VideoSendSnapshot};
 use crate::peer::PeerStats;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What was counted at the last measurement.
 pub(super) struct Meter {
     at: Instant,
     transport: PeerStats,
     encoded: u64,
-    decoded: u64,
+    rendered: u64,
+    buffered: Duration,
     audio: AudioStats,
 }
 
@@ -24,7 +25,8 @@ impl Meter {
             at: now,
             transport: PeerStats::default(),
             encoded: 0,
-            decoded: 0,
+            rendered: 0,
+            buffered: Duration::ZERO,
             audio: AudioStats::default(),
         }
     }
@@ -49,10 +51,14 @@ impl Meter {
                 ..video_sent(sent)
             },
             video_received: VideoReceived {
-                fps: rate(received.decoded, self.decoded),
+                fps: rate(received.rendered, self.rendered),
+                buffer_ms: received.buffered_time.saturating_sub(self.buffered).as_secs_f64() * 1e3
+                    / received.rendered.saturating_sub(self.rendered).max(1) as f64,
                 bitrate: bits(transport.video_octets_received, before.video_octets_received),
                 packets: transport.video_packets_received,
                 lost: transport.video_packets_lost,
+                requested: transport.video_packets_requested,
+                repaired: transport.video_packets_repaired,
                 ..video_received(received)
             },
             audio_sent: AudioSent {
@@ -75,7 +81,8 @@ impl Meter {
             at: now,
             transport: transport.clone(),
             encoded: sent.encoded,
-            decoded: received.decoded,
+            rendered: received.rendered,
+            buffered: received.buffered_time,
             audio: *audio,
         };
         stats
@@ -100,9 +107,12 @@ fn video_received(received: &VideoReceiveSnapshot) -> VideoReceived {
         height: received.size.map_or(0, |size| size.height),
         frames: received.decoded,
         dropped: received.dropped,
+        skipped: received.skipped,
+        keyframe_requests: received.keyframe_requests,
         freezes: received.freezes,
         freeze_seconds: received.freeze_time.as_secs_f64(),
         delay_ms: received.delay_ms,
+        skew_ms: received.skew_ms,
         ..VideoReceived::default()
     }
 }

@@ -269,9 +269,14 @@ impl CallMedia {
         audio.set_volume(order.volume);
         let encoder = VideoEncoder::start(&local, ports.video_out, Arc::clone(&control), Arc::clone(&sent))
             .map_err(|error| text(&error))?;
-        let receiver =
-            VideoReceiver::start(ports.video_in, remote.clone(), ports.feedback, Arc::clone(&received))
-                .map_err(|error| text(&error))?;
+        let receiver = VideoReceiver::start(
+            ports.video_in,
+            remote.clone(),
+            ports.feedback,
+            Arc::clone(&control),
+            Arc::clone(&received),
+        )
+        .map_err(|error| text(&error))?;
         let mut converters = Vec::new();
         if let Some(pictures) = order.pictures {
             converters.push(RgbaConverter::start(&local, pictures.local).map_err(|error| text(&error))?);

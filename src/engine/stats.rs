@@ -53,7 +53,7 @@ pub struct VideoReceived {
     pub width: u32,
     /// Pixels down.
     pub height: u32,
-    /// Decoded pictures per second.
+    /// Shown pictures per second.
     pub fps: f64,
     /// Bits per second.
     pub bitrate: f64,
@@ -61,16 +61,29 @@ pub struct VideoReceived {
     pub frames: u64,
     /// Pictures lost or not decodable.
     pub dropped: u64,
+    /// Pictures decoded but not shown, because a newer one was due as well.
+    pub skipped: u64,
+    /// Keyframes asked for.
+    pub keyframe_requests: u64,
     /// RTP packets.
     pub packets: u64,
     /// RTP packets that never came.
     pub lost: u64,
+    /// Requests for missing packets, repetitions included.
+    pub requested: u64,
+    /// Missing packets that came when asked for.
+    pub repaired: u64,
     /// Gaps in the picture, `freezeCount` of the W3C statistics.
     pub freezes: u64,
     /// Their length in all, seconds.
     pub freeze_seconds: f64,
-    /// Capture to render, milliseconds, where both ends offer the capture time.
+    /// From a picture's first packet to its being shown, milliseconds, mean over the last interval.
+    pub buffer_ms: f64,
+    /// Capture to render, milliseconds, by the other side's own clock; once its sender reports and a round trip are
+    /// known.
     pub delay_ms: Option<f64>,
+    /// How much later than its sound the picture is shown, milliseconds; negative: earlier.
+    pub skew_ms: Option<f64>,
 }
 
 /// Figures of the sound that we send.

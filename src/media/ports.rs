@@ -2,6 +2,7 @@
 //!
 //! `media` fills and drains these; `peer` moves them over the network. Neither knows the other.
 
+use super::reception::Reception;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
@@ -128,6 +129,7 @@ pub struct SendControl {
     keyframe_wanted: AtomicBool,
     sending: AtomicBool,
     keyframe_requests: AtomicU64,
+    reception: Reception,
 }
 
 impl SendControl {
@@ -141,7 +143,13 @@ impl SendControl {
             keyframe_wanted: AtomicBool::new(false),
             sending: AtomicBool::new(false),
             keyframe_requests: AtomicU64::new(0),
+            reception: Reception::default(),
         }
+    }
+
+    /// What is known about the other direction.
+    pub fn reception(&self) -> &Reception {
+        &self.reception
     }
 
     /// Codec of our picture; `None` if the other side takes none of ours: then nothing is to be encoded.

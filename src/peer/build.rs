@@ -1,5 +1,6 @@
 //! Makes the `webrtc` connection: settings, codecs, interceptors, tracks, sockets.
 
+use super::chain::clock::Clock;
 use super::chain::deliver::Deliver;
 use super::chain::repeat::Repeat;
 use super::chain::request::Request;
@@ -81,12 +82,13 @@ pub(super) async fn build(
         .with(Slot::from(1_500), Transport::new(Arc::clone(&control), Arc::clone(&wire), estimator))
         .with(Slot::NackResponder, Resend::new(Arc::clone(&wire)))
         .with(Slot::from(6_500), Unwrap::default())
-        .with(Slot::NackGenerator, Request::new(Arc::clone(&wire), video_ssrc))
+        .with(Slot::NackGenerator, Request::new(Arc::clone(&wire), Arc::clone(&control), video_ssrc))
         .with(Slot::from(6_400), TwccReceiverBuilder::new().build())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+        .with(Slot::from(10_500), Clock::new(Arc::clone(&wire)))
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
         .with(Slot::from(12_500), Tap::new(Arc::clone(&control), Arc::clone(&wire), audio_ssrc, video_ssrc))
-        .with(Slot::from(12_900), Deliver::new(video_in, audio_in, Arc::clone(&wire)));
+        .with(Slot::from(12_900), Deliver::new(video_in, audio_in, Arc::clone(&wire), Arc::clone(&control)));
 
     let (notices, received) = mpsc::channel(NOTICE_CAPACITY);
     let overflowed = Arc::new(AtomicBool::new(false));

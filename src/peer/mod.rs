@@ -136,6 +136,14 @@ pub struct PeerStats {
     pub video_packets_received: u64,
     /// RTP packets that never came.
     pub video_packets_lost: u64,
+    /// Requests for missing packets, repetitions included.
+    pub video_packets_requested: u64,
+    /// Missing packets that came when asked for.
+    pub video_packets_repaired: u64,
+    /// Those that came after they had been given up.
+    pub video_packets_repaired_late: u64,
+    /// Packets that came twice.
+    pub video_packets_duplicate: u64,
     /// Audio: octets sent.
     pub audio_octets_sent: u64,
     /// RTP packets sent.

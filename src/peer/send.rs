@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rtc::rtp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -17,8 +17,6 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 /// Audio carries its capture time this often; pictures each do (the extension's own recommendation is about once a
 /// second for audio).
 const AUDIO_CAPTURE_TIME_INTERVAL: Duration = Duration::from_secs(1);
-/// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905 section 6).
-const NTP_TO_UNIX: u64 = 2_208_988_800;
 
 /// What was agreed upon for both of our streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +80,6 @@ pub(super) struct Sender {
     wire: Arc<Wire>,
     agreement: watch::Receiver<Agreement>,
     pacer: Pacer,
-    clock: Clock,
     audio_capture_time_due: Option<Instant>,
     gate_open: bool,
 }
@@ -104,7 +101,6 @@ impl Sender {
             wire,
             agreement,
             pacer,
-            clock: Clock::new(),
             audio_capture_time_due: None,
             gate_open: false,
         }
@@ -155,12 +151,13 @@ impl Sender {
         }
         let now = Instant::now();
         let agreed = self.agreement.borrow().audio;
-        let capture_ntp = if self.audio_capture_time_due.is_none_or(|due| due <= now) {
+        let captured = self.wire.clock.ntp(packet.captured);
+        self.wire.audio_anchor.set(packet.rtp_timestamp, captured);
+        let due = self.audio_capture_time_due.is_none_or(|due| due <= now);
+        if due {
             self.audio_capture_time_due = Some(now + AUDIO_CAPTURE_TIME_INTERVAL);
-            Some(self.clock.ntp(packet.captured))
-        } else {
-            None
-        };
+        }
+        let capture_ntp = due.then_some(captured);
         self.pacer.handle_audio(now, packet.data.len());
         self.audio.write(agreed, packet.data, packet.rtp_timestamp, packet.talk_spurt, capture_ntp).await;
     }
@@ -188,7 +185,10 @@ impl Sender {
         while let Some(packet) = self.pacer.poll_packet(Instant::now()) {
             let agreed = self.agreement.borrow().video;
             let Payload { data, timestamp, first, marker, captured } = packet;
-            let capture_ntp = first.then(|| self.clock.ntp(captured));
+            let capture_ntp = first.then(|| self.wire.clock.ntp(captured));
+            if let Some(ntp) = capture_ntp {
+                self.wire.video_anchor.set(timestamp, ntp);
+            }
             self.video.write(agreed, data, timestamp, marker, capture_ntp).await;
         }
     }
@@ -197,30 +197,5 @@ impl Sender {
 async fn sleep_until(due: Option<Instant>) {
     if let Some(due) = due {
         tokio::time::sleep_until(due.into()).await;
-    }
-}
-
-/// Turns instants into wall-clock time, steadily: read once, so that a change of the system's clock does not bend
-/// the capture times of a call.
-struct Clock {
-    instant: Instant,
-    since_unix: Duration,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let since_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { instant: Instant::now(), since_unix }
-    }
-
-    /// NTP 64-bit format (RFC 5905 section 6): 32 bits of seconds, 32 of fraction.
-    fn ntp(&self, at: Instant) -> u64 {
-        let since = match at.checked_duration_since(self.instant) {
-            Some(later) => self.since_unix + later,
-            None => self.since_unix.saturating_sub(self.instant.saturating_duration_since(at)),
-        };
-        let seconds = since.as_secs().wrapping_add(NTP_TO_UNIX);
-        let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
-        (seconds << 32) | fraction
     }
 }

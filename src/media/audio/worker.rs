@@ -19,6 +19,7 @@ use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
 use super::{AudioError, BLOCK, SAMPLE_RATE};
 use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
+use crate::media::reception::SoundPosition;
 use crate::media::video::latest::Latest;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -283,6 +284,18 @@ impl Worker {
         }
     }
 
+    /// Tells what is heard, and holds sound back for its picture's sake.
+    fn keep_lips(&mut self) {
+        let reception = self.ports.control.reception();
+        self.playout.set_extra_delay_ms(reception.sound_hold().as_secs_f64() * 1e3);
+        if let Some(playing) = self.playout.playing() {
+            // What leaves the playout next is heard when the ring before it has run out.
+            let waits = Duration::from_secs_f64(self.stats.speaker_ring_ms / 1e3);
+            let at = Instant::now() + waits;
+            reception.set_sound(SoundPosition { ssrc: playing.ssrc, rtp_timestamp: playing.timestamp, at });
+        }
+    }
+
     fn publish(&mut self) {
         let playout = self.playout.stats();
         (self.stats.sent_energy, self.stats.sent_samples) = self.sender.loudness.totals();
@@ -315,6 +328,7 @@ impl Worker {
             self.stats.speaker_device_ms = device_ms(ring.health());
             self.stats.speaker_underruns = ring.health().glitched();
         }
+        self.keep_lips();
         self.shared.stats.publish(self.stats);
         let (microphone, speaker) = (self.stats.microphone_level as f32, self.stats.received_level as f32);
         let speaking = self.speech.handle_level(microphone);

@@ -52,6 +52,12 @@ impl<T> Clone for Latest<T> {
     }
 }
 
+impl<T> std::fmt::Debug for Latest<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Latest").field("published", &lock(&self.0.slot).version).finish_non_exhaustive()
+    }
+}
+
 impl<T: Clone> Default for Latest<T> {
     fn default() -> Self {
         Self::new()

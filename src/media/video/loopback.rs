@@ -84,8 +84,14 @@ impl Path {
         let encoder =
             VideoEncoder::start(&frames, unit_sender, Arc::clone(&control), Arc::clone(&sent)).unwrap();
         let pictures = out.reader();
-        let receiver =
-            VideoReceiver::start(packet_receiver, out, feedback_sender, Arc::clone(&received)).unwrap();
+        let receiver = VideoReceiver::start(
+            packet_receiver,
+            out,
+            feedback_sender,
+            Arc::clone(&control),
+            Arc::clone(&received),
+        )
+        .unwrap();
         // Wraps around soon.
         let sequence = 65_500;
         Self {

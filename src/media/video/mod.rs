@@ -1,8 +1,8 @@
 //! Pictures: sources, codec, reassembly.
 //!
 //! [`capture`] publishes the chosen source's pictures into a [`latest::Latest`]; [`encoder`] takes the newest from it
-//! and hands access units to the transport. [`receiver`] turns packets back into pictures, [`rgba`] makes them
-//! drawable. Each runs on one named thread of its own; dropping it ends the thread.
+//! and hands access units to the transport. [`receiver`] turns packets back into pictures and shows each at its time,
+//! [`rgba`] makes them drawable. Each runs on one named thread of its own; dropping it ends the thread.
 
 pub mod camera;
 pub mod capture;
@@ -23,11 +23,15 @@ mod depacketizer;
 mod ladder;
 mod pattern;
 mod pool;
-mod reassembly;
+pub(crate) mod presentation;
+pub(crate) mod reassembly;
 mod scale;
+pub(crate) mod timing;
 mod y4m;
 
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
 mod reassembly_tests;
+#[cfg(test)]
+mod whole_tests;

@@ -4,9 +4,10 @@ use super::frame::{Frame, Size};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Pictures kept. More than are in use at once: the slot, its readers, and the one being written. When all are in
+/// Pictures kept. More than are in use at once: those that wait to be shown, the slot, its readers, and the one being
+/// written. When all are in
 /// use the oldest leaves the pool (its users keep it) and a new one is made.
-const POOL_CAPACITY: usize = 8;
+const POOL_CAPACITY: usize = 12;
 
 /// Makes pictures for one producer.
 #[derive(Default)]

@@ -5,33 +5,29 @@
 //!
 //! A picture is given out the moment its last packet is there and all before it are given out: on a clean network
 //! this adds no delay. A missing packet is waited for, [`Limits::repair_wait`] long (the transport asks for it
-//! again); then, or as soon as a whole keyframe has come behind the gap, what cannot be decoded is skipped. While a
-//! keyframe is needed it is asked for at a limited rate. A picture with a missing packet is never given out.
+//! again); then, or as soon as a whole keyframe has come behind the gap, or at once if so much is missing that a
+//! keyframe is quicker, what cannot be decoded is skipped. While a keyframe is needed it is asked for at a limited
+//! rate, and not while one is arriving. A picture with a missing packet is never given out.
 
-use super::depacketizer::{self, AccessUnitBuilder};
+mod buffer;
+mod patience;
+
+#[cfg(test)]
+pub(crate) use buffer::MAX_SPAN;
+pub(crate) use patience::Limits;
+
+use super::depacketizer::AccessUnitBuilder;
 use crate::media::ports::{ReceivedPacket, VideoCodec};
+use crate::media::reception::Horizon;
+use buffer::{Buffer, Inserted};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Sequence numbers that the buffer may span. Packets further ahead are a restart of the sender, or hostile.
-pub(crate) const MAX_SPAN: usize = 2048;
-/// Payload octets that may wait (about 30 s at 2 Mbit/s). When full everything is dropped and a keyframe asked for.
-const MAX_OCTETS: usize = 8 << 20;
+/// Access units' buffers kept to be filled again. More are in use only while pictures that waited come at once.
+const SPARE_BUFFERS: usize = 4;
 
-/// How patient to be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// How long a missing packet is waited for after the first one behind it has come.
-    pub(crate) repair_wait: Duration,
-    /// Least time between two requests for a keyframe.
-    pub(crate) request_interval: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { repair_wait: Duration::from_millis(200), request_interval: Duration::from_millis(300) }
-    }
-}
+/// How long a stream's very first packets are waited for when others came before them.
+const START_WAIT: Duration = Duration::from_millis(40);
 
 /// One whole picture.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,8 +38,14 @@ pub(crate) struct AccessUnit {
     pub(crate) data: Vec<u8>,
     /// Decoding can start here.
     pub(crate) keyframe: bool,
-    /// When its last packet came.
-    pub(crate) arrived: Instant,
+    /// RTP timestamp, 90 kHz.
+    pub(crate) timestamp: u32,
+    /// Whose it is.
+    pub(crate) ssrc: u32,
+    /// When its first packet came.
+    pub(crate) begun: Instant,
+    /// When it was whole and everything before it, too.
+    pub(crate) ready: Instant,
     /// Capture time in the sender's clock, if the sender gave it.
     pub(crate) capture_ntp: Option<u64>,
     /// Extended sequence numbers of its first and last packet.
@@ -64,32 +66,25 @@ pub(crate) enum Output {
 pub(crate) struct Reassembly {
     limits: Limits,
     ssrc: Option<u32>,
-    /// Packets from `next` on; `None` is missing. The last one is never missing.
-    slots: VecDeque<Option<ReceivedPacket>>,
+    buffer: Buffer,
     /// Of the last whole picture.
     codec: Option<VideoCodec>,
-    octets: usize,
-    /// Extended sequence number of `slots[0]`.
-    next: u64,
-    /// `slots[0]` is known to begin a picture.
-    at_boundary: bool,
     /// Nothing can be decoded before a keyframe.
     needs_keyframe: bool,
-    /// Nothing was given out or skipped yet: packets from before the first one may still come.
-    fresh: bool,
-    /// The sequence number that would confirm a restart (RFC 3550 appendix A.1).
-    restart: Option<u16>,
     /// A keyframe is to be asked for.
     request: bool,
     requested: Option<Instant>,
     ready: VecDeque<AccessUnit>,
+    spare: Vec<Vec<u8>>,
     dropped: u64,
     now: Option<Instant>,
+    /// What is missing before this extended sequence number is given up.
+    horizon: Option<u64>,
 }
 
 impl Reassembly {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, needs_keyframe: true, fresh: true, ..Self::default() }
+        Self { limits, needs_keyframe: true, ..Self::default() }
     }
 
     /// Pictures of which something came, but that were never given out.
@@ -97,10 +92,32 @@ impl Reassembly {
         self.dropped
     }
 
+    /// Takes note of the path's round trip, which decides how long a repair and a keyframe are waited for.
+    pub(crate) fn set_round_trip(&mut self, rtt: Duration) {
+        self.limits.set_round_trip(rtt);
+    }
+
+    /// Gives the buffer of an access unit back.
+    pub(crate) fn recycle(&mut self, unit: AccessUnit) {
+        if self.spare.len() < SPARE_BUFFERS {
+            self.spare.push(unit.data);
+        }
+    }
+
+    /// What is missing before this sequence number of this stream is given up.
+    pub(crate) fn horizon(&self) -> Option<Horizon> {
+        Some(Horizon { ssrc: self.ssrc?, sequence: self.horizon? as u16 })
+    }
+
+    /// More missing packets than this are left to a keyframe.
+    pub(crate) fn repair_limit(&self) -> usize {
+        self.limits.repair_limit
+    }
+
     /// Slots in use, at most [`MAX_SPAN`].
     #[cfg(test)]
     pub(crate) fn span(&self) -> usize {
-        self.slots.len()
+        self.buffer.len()
     }
 
     /// Takes a packet; its arrival is the present time.
@@ -109,14 +126,22 @@ impl Reassembly {
         if packet.codec.is_none() {
             return;
         }
-        if self.ssrc != Some(packet.ssrc) {
+        let restart = if self.ssrc == Some(packet.ssrc) {
+            match self.buffer.insert(packet) {
+                Inserted::Kept => None,
+                Inserted::Ignored => return,
+                Inserted::Restart(packet) => Some(packet),
+            }
+        } else {
+            Some(packet)
+        };
+        if let Some(packet) = restart {
             self.restart_at(&packet);
+            self.buffer.insert(packet);
         }
-        if !self.insert(packet) {
-            return;
-        }
-        if self.octets > MAX_OCTETS {
-            self.skip_all();
+        if self.buffer.is_overfull() {
+            self.skip(self.buffer.len());
+            self.lose();
         }
         self.advance(now);
     }
@@ -137,8 +162,8 @@ impl Reassembly {
 
     /// When [`Self::handle_timeout`] is to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let packets = if self.needs_keyframe && self.keyframe_start(0).is_none() {
-            self.slots.iter().flatten().next().map(|packet| packet.arrived + self.limits.repair_wait)
+        let packets = if self.needs_keyframe && self.buffer.keyframe_start(0).is_none() {
+            self.buffer.packets().next().map(|packet| packet.arrived + self.beginning_wait())
         } else {
             self.gap_deadline()
         };
@@ -173,57 +198,11 @@ impl Reassembly {
             tracing::debug!(ssrc = packet.ssrc, "video stream restarts");
             self.request = true;
         }
-        self.dropped += self.pictures_in(self.slots.len());
-        self.slots.clear();
-        self.octets = 0;
+        self.dropped += self.buffer.pictures_in(self.buffer.len());
+        self.buffer.restart(packet.sequence);
         self.ssrc = Some(packet.ssrc);
-        // Far from 0, so that packets from before the first one have a place.
-        self.next = 1 << 32 | u64::from(packet.sequence);
-        self.at_boundary = false;
         self.needs_keyframe = true;
-        self.fresh = true;
-        self.restart = None;
-    }
-
-    /// Puts a packet into its slot. False if it is of no use.
-    fn insert(&mut self, packet: ReceivedPacket) -> bool {
-        let offset = i64::from(packet.sequence.wrapping_sub(self.next as u16) as i16);
-        let too_far = offset >= MAX_SPAN as i64 || offset < -(MAX_SPAN as i64);
-        if too_far {
-            // One stray packet is ignored; two in sequence are a sender that started anew (RFC 3550 appendix A.1).
-            if self.restart == Some(packet.sequence) {
-                self.restart_at(&packet);
-                return self.insert(packet);
-            }
-            self.restart = Some(packet.sequence.wrapping_add(1));
-            return false;
-        }
-        self.restart = None;
-        let index = match usize::try_from(offset) {
-            Ok(index) => index,
-            Err(_) => {
-                let missing = offset.unsigned_abs();
-                if !self.fresh || missing as usize + self.slots.len() > MAX_SPAN {
-                    return false;
-                }
-                for _ in 0..missing {
-                    self.slots.push_front(None);
-                }
-                self.next -= missing;
-                self.at_boundary = false;
-                0
-            }
-        };
-        if index >= self.slots.len() {
-            self.slots.resize(index + 1, None);
-        }
-        let slot = &mut self.slots[index];
-        if slot.is_some() {
-            return false;
-        }
-        self.octets += packet.payload.len();
-        *slot = Some(packet);
-        true
+        self.horizon = None;
     }
 
     /// Gives out and skips all that can be at this time.
@@ -237,6 +216,7 @@ impl Reassembly {
                 continue;
             } else if self.gap_deadline().is_some_and(|deadline| now >= deadline)
                 || self.whole_keyframe_behind_gap()
+                || self.beyond_repair()
             {
                 self.lose();
             } else {
@@ -249,21 +229,21 @@ impl Reassembly {
     /// When a keyframe is to be asked for again: not while one is on its way.
     fn request_deadline(&self) -> Option<Instant> {
         let asked = self.requested.filter(|_| self.needs_keyframe)?;
-        let coming = self.keyframe_start(0).and_then(|_| self.slots.back()?.as_ref());
+        let coming = self.buffer.keyframe_start(0).and_then(|_| self.buffer.last());
         Some(coming.map_or(asked, |packet| asked.max(packet.arrived)) + self.limits.request_interval)
     }
 
     /// Moves to the first keyframe in the buffer and gives it out if it is whole. False if there is nothing to do.
     fn seek_keyframe(&mut self, now: Instant) -> bool {
-        if let Some(start) = self.keyframe_start(0) {
+        if let Some(start) = self.buffer.keyframe_start(0) {
             self.skip(start);
-            self.at_boundary = true;
+            self.buffer.set_boundary();
             // A whole keyframe further on is better than a broken one here.
-            if self.picture_length(0).is_err()
-                && let Some(later) = self.whole_keyframe_after(1)
+            if self.buffer.picture_length(0).is_err()
+                && let Some(later) = self.buffer.whole_keyframe_after(1)
             {
                 self.skip(later);
-                self.at_boundary = true;
+                self.buffer.set_boundary();
             }
             if self.take_picture() {
                 return true;
@@ -279,111 +259,85 @@ impl Reassembly {
         }
         // A stream that begins, or goes on, in the middle: its keyframe must be asked for. The beginning of one may
         // still be repaired if a part of it is here.
-        let parts = self.slots.iter().flatten().any(holds_keyframe);
-        if !parts && !self.slots.is_empty() && self.requested.is_none() {
+        let parts = self.buffer.holds_keyframe();
+        if !parts && self.buffer.len() > 0 && self.requested.is_none() {
             self.request = true;
         }
-        let wait = self.limits.repair_wait;
-        let old = |slot: &Option<ReceivedPacket>| {
-            slot.as_ref().is_none_or(|packet| now.saturating_duration_since(packet.arrived) >= wait)
-        };
-        let stale = self.slots.iter().take_while(|slot| old(slot)).count();
-        // Missing packets directly in front of a young one may be the beginning of its picture.
-        let kept = self.slots.iter().take(stale).rev().take_while(|slot| slot.is_none()).count();
-        let kept = if stale == self.slots.len() { 0 } else { kept };
-        if stale > kept {
+        let wait = self.beginning_wait();
+        let stale = self.buffer.stale(|packet| now.saturating_duration_since(packet.arrived) < wait);
+        if stale > 0 {
             if parts {
                 self.request = true;
             }
-            self.skip(stale - kept);
+            self.skip(stale);
         }
         false
     }
 
-    /// Where the first keyframe from `from` on begins.
-    fn keyframe_start(&self, from: usize) -> Option<usize> {
-        (from..self.slots.len()).find(|&index| {
-            let Some(packet) = &self.slots[index] else { return false };
-            begins_keyframe(packet) || (holds_keyframe(packet) && self.begins_picture(index))
-        })
-    }
-
-    /// Whether the packet at `index` is known to be the first of its picture.
-    fn begins_picture(&self, index: usize) -> bool {
-        let Some(packet) = &self.slots[index] else { return false };
-        match index.checked_sub(1) {
-            None => self.at_boundary,
-            Some(before) => self.slots[before]
-                .as_ref()
-                .is_some_and(|before| before.marker || before.timestamp != packet.timestamp),
-        }
-    }
-
-    /// Packets of the picture that begins at `start` if all are there; else where the first missing one is.
-    fn picture_length(&self, start: usize) -> Result<usize, usize> {
-        let mut timestamp = None;
-        for (index, slot) in self.slots.iter().enumerate().skip(start) {
-            let packet = slot.as_ref().ok_or(index)?;
-            if *timestamp.get_or_insert(packet.timestamp) != packet.timestamp {
-                // A sender that sets no marker: the next picture's first packet ends this one.
-                return Ok(index - start);
-            }
-            if packet.marker {
-                return Ok(index + 1 - start);
-            }
-        }
-        Err(self.slots.len())
-    }
-
-    fn whole_keyframe_after(&self, from: usize) -> Option<usize> {
-        let mut at = from;
-        while let Some(start) = self.keyframe_start(at) {
-            match self.picture_length(start) {
-                Ok(_) => return Some(start),
-                Err(missing) => at = missing + 1,
-            }
-        }
-        None
+    /// How long the missing beginning of a keyframe is waited for. What was lost before the very first packet that came
+    /// is known to nobody and not asked for: it can only have been overtaken.
+    fn beginning_wait(&self) -> Duration {
+        if self.buffer.is_fresh() { START_WAIT } else { self.limits.repair_wait }
     }
 
     fn whole_keyframe_behind_gap(&self) -> bool {
-        self.slots.iter().any(Option::is_none) && self.whole_keyframe_after(1).is_some()
+        self.buffer.gap_since().is_some() && self.buffer.whole_keyframe_after(1).is_some()
+    }
+
+    /// So much is missing that a keyframe is quicker than its repair.
+    fn beyond_repair(&self) -> bool {
+        let limit = self.limits.repair_limit;
+        self.buffer.len() > limit && self.buffer.missing() > limit
     }
 
     /// Gives out the picture at the head if it is whole; true if anything moved.
     fn take_picture(&mut self) -> bool {
-        // Padding between pictures (empty payloads) belongs to none.
-        let padding = |slot: &Option<ReceivedPacket>| {
-            slot.as_ref().is_some_and(|packet| packet.payload.is_empty() && !packet.marker)
-        };
-        let paddings =
-            if self.at_boundary { self.slots.iter().take_while(|slot| padding(slot)).count() } else { 0 };
-        if paddings > 0 {
-            self.discard(paddings);
+        let padding = self.buffer.padding();
+        if padding > 0 {
+            self.buffer.discard(padding);
             return true;
         }
-        let Ok(length) = self.picture_length(0) else { return false };
-        let Some(codec) = self.slots.front().and_then(|slot| slot.as_ref()?.codec) else { return false };
+        let Ok(length) = self.buffer.picture_length(0) else { return false };
+        let Some((codec, begun)) =
+            self.buffer.first().and_then(|packet| Some((packet.codec?, packet.arrived)))
+        else {
+            return false;
+        };
         // A sender may change its codec at any picture: the new one has nothing to refer to.
         self.needs_keyframe |= self.codec.replace(codec).is_some_and(|last| last != codec);
-        let first = self.next;
-        let mut builder = AccessUnitBuilder::new(codec, Vec::new());
-        let (mut arrived, mut capture_ntp, mut good) = (None, None, true);
-        for packet in self.slots.iter().take(length).flatten() {
+        let mut builder = AccessUnitBuilder::new(codec, self.spare.pop().unwrap_or_default());
+        let (mut begun, mut ready, mut timestamp, mut ssrc) = (begun, begun, 0, 0);
+        let (mut capture_ntp, mut good) = (None, true);
+        for packet in self.buffer.picture(length) {
             good = good && packet.codec == Some(codec) && builder.handle_payload(&packet.payload).is_ok();
-            arrived = arrived.max(Some(packet.arrived));
+            begun = begun.min(packet.arrived);
+            ready = ready.max(packet.arrived);
+            (timestamp, ssrc) = (packet.timestamp, packet.ssrc);
             capture_ntp = capture_ntp.or(packet.capture_ntp);
         }
         let built = if good { builder.finish().ok() } else { None };
-        self.discard(length);
-        self.at_boundary = true;
-        self.fresh = false;
-        match (built, arrived) {
-            (Some((data, keyframe)), Some(arrived)) if keyframe || !self.needs_keyframe => {
+        let taken = self.buffer.take_picture(length);
+        let sequences = (taken.start, taken.end - 1);
+        match built {
+            Some((data, keyframe)) if keyframe || !self.needs_keyframe => {
                 self.needs_keyframe = false;
                 self.request = false;
-                let sequences = (first, self.next - 1);
-                self.ready.push_back(AccessUnit { codec, data, keyframe, arrived, capture_ntp, sequences });
+                if keyframe {
+                    self.limits.set_keyframe_packets(length);
+                }
+                // What waited for an earlier one became ready with that one's repair, which is now.
+                let ready = self.now.map_or(ready, |now| now.max(ready));
+                self.ready.push_back(AccessUnit {
+                    codec,
+                    data,
+                    keyframe,
+                    timestamp,
+                    ssrc,
+                    begun,
+                    ready,
+                    capture_ntp,
+                    sequences,
+                });
             }
             _ => {
                 self.dropped += 1;
@@ -393,53 +347,21 @@ impl Reassembly {
         true
     }
 
-    /// Nothing can be decoded before a keyframe: ask for one.
+    /// Nothing can be decoded before a keyframe: ask for one. What is missing before it is of no use any more.
     fn lose(&mut self) {
         self.needs_keyframe = true;
         self.request = true;
+        let end = self.buffer.keyframe_start(0).unwrap_or(self.buffer.len());
+        self.horizon = Some(self.buffer.next() + end as u64);
     }
 
     /// When the first gap is given up: some time after the first packet behind it came.
     fn gap_deadline(&self) -> Option<Instant> {
-        let gap = self.slots.iter().position(Option::is_none)?;
-        let behind = self.slots.iter().skip(gap).flatten().next()?;
-        Some(behind.arrived + self.limits.repair_wait)
-    }
-
-    fn skip_all(&mut self) {
-        self.skip(self.slots.len());
-        self.lose();
+        Some(self.buffer.gap_since()? + self.limits.repair_wait)
     }
 
     /// Gives packets up; what they were part of counts as dropped.
     fn skip(&mut self, count: usize) {
-        if count > 0 {
-            self.dropped += self.pictures_in(count);
-            self.discard(count);
-            self.at_boundary = false;
-            self.fresh = false;
-        }
+        self.dropped += self.buffer.skip(count);
     }
-
-    /// Pictures of which the first `count` slots hold a packet.
-    fn pictures_in(&self, count: usize) -> u64 {
-        let mut last = None;
-        let packets = self.slots.iter().take(count).flatten().filter(|packet| !packet.payload.is_empty());
-        packets.filter(|packet| last.replace(packet.timestamp) != Some(packet.timestamp)).count() as u64
-    }
-
-    fn discard(&mut self, count: usize) {
-        for slot in self.slots.drain(..count) {
-            self.octets -= slot.map_or(0, |packet| packet.payload.len());
-        }
-        self.next += count as u64;
-    }
-}
-
-fn begins_keyframe(packet: &ReceivedPacket) -> bool {
-    packet.codec.is_some_and(|codec| depacketizer::begins_keyframe(codec, &packet.payload))
-}
-
-fn holds_keyframe(packet: &ReceivedPacket) -> bool {
-    packet.codec.is_some_and(|codec| depacketizer::holds_keyframe(codec, &packet.payload))
 }

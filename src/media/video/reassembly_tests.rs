@@ -7,6 +7,11 @@ use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
 const MS: Duration = Duration::from_millis(1);
+const LIMITS: Limits = Limits {
+    repair_wait: Duration::from_millis(200),
+    request_interval: Duration::from_millis(300),
+    repair_limit: 400,
+};
 
 /// One sender's stream: makes packets and numbers them.
 struct Stream {
@@ -91,7 +96,7 @@ fn at(packet: &ReceivedPacket, arrived: Instant) -> ReceivedPacket {
 
 /// A reassembly that has just given out a keyframe.
 fn started(sequence: u16) -> (Reassembly, Stream) {
-    let (mut reassembly, mut stream) = (Reassembly::new(Limits::default()), Stream::new(sequence));
+    let (mut reassembly, mut stream) = (Reassembly::new(LIMITS), Stream::new(sequence));
     let seen = feed(&mut reassembly, stream.keyframe(0));
     assert_eq!((seen.pictures.len(), seen.requests), (1, 0));
     (reassembly, stream)
@@ -112,7 +117,7 @@ fn a_picture_comes_out_with_its_last_packet_across_the_wrap_around() {
 
 #[test]
 fn reordered_and_doubled_packets_change_nothing_even_at_the_very_start() {
-    let (mut reassembly, mut stream) = (Reassembly::new(Limits::default()), Stream::new(3));
+    let (mut reassembly, mut stream) = (Reassembly::new(LIMITS), Stream::new(3));
     let mut packets = stream.keyframe(0);
     packets.extend(stream.delta(5));
     packets.reverse();
@@ -167,7 +172,7 @@ fn a_whole_keyframe_behind_a_gap_ends_the_wait() {
 
 #[test]
 fn a_stream_joined_in_the_middle_asks_at_once_and_a_keyframe_on_its_way_is_waited_for() {
-    let (mut reassembly, mut stream) = (Reassembly::new(Limits::default()), Stream::new(10));
+    let (mut reassembly, mut stream) = (Reassembly::new(LIMITS), Stream::new(10));
     assert_eq!(feed(&mut reassembly, stream.delta(0)).requests, 1);
     let keyframe = stream.keyframe(280);
     assert_eq!(feed(&mut reassembly, keyframe[..1].to_vec()).requests, 0);
@@ -177,6 +182,18 @@ fn a_stream_joined_in_the_middle_asks_at_once_and_a_keyframe_on_its_way_is_waite
     reassembly.handle_timeout(stream.at(700));
     assert_eq!(drain(&mut reassembly).requests, 0);
     assert_eq!(feed(&mut reassembly, [at(&keyframe[2], stream.at(750))]).pictures.len(), 1);
+}
+
+#[test]
+fn a_stream_whose_very_first_packets_are_lost_asks_for_a_keyframe_soon() {
+    let (mut reassembly, mut stream) = (Reassembly::new(LIMITS), Stream::new(10));
+    let keyframe = stream.keyframe(0);
+    assert_eq!(feed(&mut reassembly, keyframe[1..].to_vec()).requests, 0);
+    let due = reassembly.poll_timeout().unwrap();
+    assert!(due <= stream.at(50));
+    reassembly.handle_timeout(due);
+    assert_eq!(drain(&mut reassembly).requests, 1);
+    assert_eq!(feed(&mut reassembly, stream.keyframe(66)).pictures.len(), 1);
 }
 
 #[test]
@@ -222,6 +239,48 @@ fn a_decoder_error_asks_for_a_keyframe_and_skips_to_it() {
 }
 
 #[test]
+fn so_much_missing_that_a_keyframe_is_quicker_is_not_waited_for() {
+    let (mut reassembly, mut stream) = started(10);
+    // The keyframe had three packets, so the least limit holds.
+    let limit = reassembly.repair_limit() as u16;
+    stream.sequence += limit;
+    assert_eq!(feed(&mut reassembly, stream.delta(33)).requests, 0);
+    assert_eq!(reassembly.horizon(), None);
+    let (mut reassembly, mut stream) = started(10);
+    stream.sequence += limit + 1;
+    assert_eq!(feed(&mut reassembly, stream.delta(33)).requests, 1);
+    // All that was missing when the first of its three packets came is given up; what comes later is not.
+    let horizon = reassembly.horizon().unwrap();
+    assert_eq!((horizon.ssrc, horizon.sequence), (1, stream.sequence - 2));
+    assert_eq!(feed(&mut reassembly, stream.keyframe(90)).pictures.len(), 1);
+}
+
+#[test]
+fn a_long_round_trip_makes_it_patient() {
+    let (mut reassembly, mut stream) = started(10);
+    reassembly.set_round_trip(100 * MS);
+    let broken = stream.delta(33);
+    feed(&mut reassembly, [broken[0].clone(), broken[2].clone()]);
+    assert_eq!(reassembly.poll_timeout(), Some(stream.at(33 + 600)));
+    reassembly.set_round_trip(10 * MS);
+    assert_eq!(reassembly.poll_timeout(), Some(stream.at(33 + 250)));
+    reassembly.set_round_trip(Duration::from_secs(9));
+    assert_eq!(reassembly.poll_timeout(), Some(stream.at(33 + 1200)));
+}
+
+#[test]
+fn a_picture_says_when_it_began_and_when_it_could_be_decoded() {
+    let (mut reassembly, mut stream) = started(10);
+    let broken = stream.delta(33);
+    feed(&mut reassembly, [broken[0].clone(), broken[2].clone()]);
+    feed(&mut reassembly, stream.delta(66));
+    let seen = feed(&mut reassembly, [at(&broken[1], stream.at(150))]);
+    let times: Vec<_> = seen.pictures.iter().map(|unit| (unit.begun, unit.ready)).collect();
+    assert_eq!(times, [(stream.at(33), stream.at(150)), (stream.at(66), stream.at(150))]);
+    assert_eq!(seen.pictures[1].timestamp, seen.pictures[0].timestamp + 3000);
+}
+
+#[test]
 fn malformed_pictures_are_dropped_and_the_hostile_aggregate_does_no_harm() {
     let (mut reassembly, mut stream) = started(10);
     stream.timestamp += 3000;
@@ -255,7 +314,7 @@ proptest! {
         fates in proptest::collection::vec((0_u32..100, 0_u32..400, any::<bool>()), 150..300),
         keyframe_every in 5_usize..30,
     ) {
-        let (mut reassembly, mut stream) = (Reassembly::new(Limits::default()), Stream::new(first));
+        let (mut reassembly, mut stream) = (Reassembly::new(LIMITS), Stream::new(first));
         let mut sent = Vec::new();
         let mut wires: Vec<(u32, ReceivedPacket)> = Vec::new();
         let mut fates = fates.into_iter().cycle();
@@ -296,13 +355,50 @@ proptest! {
         }
     }
 
+    /// Reordering and doubling within what is waited for changes nothing: the same pictures, each of the same octets.
+    #[test]
+    fn any_order_within_the_wait_gives_the_same_pictures(
+        first in any::<u16>(),
+        fates in proptest::collection::vec((0_u32..150, any::<bool>()), 200..300),
+    ) {
+        let mut stream = Stream::new(first);
+        let mut straight = Vec::new();
+        for n in 0..60_usize {
+            let now = n as u32 * 33;
+            straight.extend(if n == 0 { stream.keyframe(now) } else { stream.delta(now) });
+        }
+        let mut shuffled: Vec<ReceivedPacket> = Vec::new();
+        for (packet, (delay, double)) in straight.iter().zip(fates.iter().cycle()) {
+            // The very first must not be overtaken by so much that decoding could begin without it.
+            let delay = if packet.sequence == first { 0 } else { *delay };
+            shuffled.push(at(packet, packet.arrived + delay * MS));
+            if *double {
+                shuffled.push(at(packet, packet.arrived + (delay + 7) * MS));
+            }
+        }
+        shuffled.sort_by_key(|packet| packet.arrived);
+        let run = |packets: Vec<ReceivedPacket>| {
+            let mut reassembly = Reassembly::new(LIMITS);
+            let mut pictures = Vec::new();
+            for packet in packets {
+                pictures.extend(obey_timeouts(&mut reassembly, packet.arrived).pictures);
+                reassembly.handle_packet(packet);
+                pictures.extend(drain(&mut reassembly).pictures);
+            }
+            (pictures.into_iter().map(|unit| (unit.sequences, unit.data)).collect::<Vec<_>>(), reassembly.dropped())
+        };
+        let (expected, got) = (run(straight), run(shuffled));
+        prop_assert_eq!(expected.0.len(), 60);
+        prop_assert_eq!(expected, got);
+    }
+
     /// Random octets, numbers and marks: no panic, no spinning, bounded memory.
     #[test]
     fn no_input_panics_or_spins(packets in proptest::collection::vec(
         (any::<u16>(), 0_u32..5, any::<bool>(), 0_u32..3, proptest::collection::vec(any::<u8>(), 0..12), 0_u32..50),
         0..300,
     )) {
-        let mut reassembly = Reassembly::new(Limits::default());
+        let mut reassembly = Reassembly::new(LIMITS);
         let start = Instant::now();
         let mut now = start;
         for (index, (sequence, timestamp, marker, ssrc, payload, wait)) in packets.into_iter().enumerate() {

@@ -1,25 +1,31 @@
-//! The receiver's thread: RTP packets in, decoded pictures out. Puts pictures together ([`super::reassembly`]),
-//! decodes them, and asks for keyframes; after a loss the last good picture stays.
+//! The receiver's thread: RTP packets in, pictures out, each at its time.
+//!
+//! Puts pictures together ([`super::reassembly`]), decodes each as soon as it is whole, holds it back as long as the
+//! path's jitter and its sound ask for ([`super::timing`], [`crate::media::sync`]), and asks for keyframes. After a
+//! loss the last good picture stays; a picture that is not whole, or refers to one that was lost, is never shown.
 
 use super::codec::{CodecError, Decoder};
 use super::frame::Frame;
 use super::latest::Latest;
+use super::presentation::Presentation;
 use super::reassembly::{AccessUnit, Limits, Output, Reassembly};
 use super::stats::{FreezeMeter, VideoReceiveStats};
+use super::timing::Timing;
 use super::worker::{Stop, Worker};
-use crate::media::ports::{Feedback, ReceivedPacket, VideoCodec};
+use crate::media::ports::{Feedback, ReceivedPacket, SendControl, VideoCodec};
+use crate::media::sync::{self, LipSync, RemoteClock};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::mpsc::Sender;
 
 /// How often the stop signal is looked at while no packet comes.
 const STOP_POLL: Duration = Duration::from_millis(100);
-/// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905 section 6).
-const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
-/// A delay beyond this is two clocks that disagree, not a delay.
-const PLAUSIBLE_DELAY_MICROS: i64 = 60_000_000;
+/// How often picture and sound are compared.
+const SYNC_INTERVAL: Duration = Duration::from_millis(250);
+/// A speaker's position older than this is that of a sound that has ended.
+const STALE_SOUND: Duration = Duration::from_secs(1);
 
 /// Why there is no receiver.
 #[derive(Debug, Error)]
@@ -44,6 +50,7 @@ impl VideoReceiver {
         packets: Receiver<ReceivedPacket>,
         out: Latest<Arc<Frame>>,
         feedback: Sender<Feedback>,
+        control: Arc<SendControl>,
         stats: Arc<VideoReceiveStats>,
     ) -> Result<Self, VideoReceiverError> {
         let decoder = Decoder::new(VideoCodec::H264)?;
@@ -52,10 +59,16 @@ impl VideoReceiver {
                 packets,
                 out,
                 feedback,
+                control,
                 stats,
                 decoder,
                 reassembly: Reassembly::new(Limits::default()),
+                timing: Timing::default(),
+                presentation: Presentation::default(),
                 freezes: FreezeMeter::default(),
+                clock: RemoteClock::default(),
+                lips: LipSync::default(),
+                compared: None,
                 undecodable: 0,
             }
             .run(stop);
@@ -77,42 +90,62 @@ impl VideoReceiver {
     pub fn stop(self) {}
 }
 
+/// A decoded picture on its way to the screen.
+struct Picture {
+    frame: Arc<Frame>,
+    /// When its first packet came.
+    begun: Instant,
+    /// When it was captured, in the sender's clock.
+    captured: Option<u64>,
+}
+
 /// What the thread owns.
 struct Stage {
     packets: Receiver<ReceivedPacket>,
     out: Latest<Arc<Frame>>,
     feedback: Sender<Feedback>,
+    control: Arc<SendControl>,
     stats: Arc<VideoReceiveStats>,
     decoder: Decoder,
     reassembly: Reassembly,
+    timing: Timing,
+    presentation: Presentation<Picture>,
     freezes: FreezeMeter,
+    clock: RemoteClock,
+    lips: LipSync,
+    /// When picture and sound were last compared.
+    compared: Option<Instant>,
     undecodable: u64,
 }
 
 impl Stage {
     fn run(mut self, stop: &Stop) {
         while !stop.is_set() {
-            let now = Instant::now();
-            let wait = self
-                .reassembly
-                .poll_timeout()
-                .map_or(STOP_POLL, |deadline| deadline.saturating_duration_since(now).min(STOP_POLL));
-            match self.packets.recv_timeout(wait) {
+            match self.packets.recv_timeout(self.wait(Instant::now())) {
                 Ok(packet) => self.reassembly.handle_packet(packet),
                 Err(RecvTimeoutError::Timeout) => self.reassembly.handle_timeout(Instant::now()),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             while let Some(output) = self.reassembly.poll_output() {
                 match output {
-                    Output::Picture(unit) => self.handle_picture(unit),
+                    Output::Picture(unit) => self.handle_unit(unit),
                     Output::RequestKeyframe => self.request_keyframe(),
                 }
             }
-            self.stats.dropped.set(self.reassembly.dropped() + self.undecodable);
+            self.show_due();
+            self.exchange();
         }
     }
 
-    fn handle_picture(&mut self, unit: AccessUnit) {
+    /// How long nothing but a packet needs attention.
+    fn wait(&self, now: Instant) -> Duration {
+        let due = [self.reassembly.poll_timeout(), self.presentation.poll_timeout()];
+        let due = due.into_iter().flatten().min();
+        due.map_or(STOP_POLL, |due| due.saturating_duration_since(now).min(STOP_POLL))
+    }
+
+    fn handle_unit(&mut self, unit: AccessUnit) {
+        self.stats.received.add(1);
         let began = Instant::now();
         let decoded = self.decode(&unit);
         self.stats.decode_micros.add(began.elapsed().as_micros() as u64);
@@ -122,14 +155,10 @@ impl Stage {
                 self.stats.keyframes.add(u64::from(unit.keyframe));
                 self.stats.size.set_size(frame.size());
                 self.stats.codec.set(Some(unit.codec));
-                if let Some(freeze) = self.freezes.handle_picture(Instant::now()) {
-                    self.stats.freezes.add(1);
-                    self.stats.freeze_micros.add(freeze.as_micros() as u64);
-                }
-                if let Some(delay) = unit.capture_ntp.and_then(|ntp| delay_micros(ntp, SystemTime::now())) {
-                    self.stats.set_delay_micros(delay);
-                }
-                self.out.publish(frame);
+                let due = self.timing.handle_picture(unit.timestamp, unit.ready);
+                let captured = self.captured(&unit);
+                self.presentation.push(due, Picture { frame, begun: unit.begun, captured });
+                self.show_due();
             }
             Ok(None) => {}
             Err(error) => {
@@ -138,6 +167,7 @@ impl Stage {
                 self.reassembly.handle_decode_error(Instant::now());
             }
         }
+        self.reassembly.recycle(unit);
     }
 
     /// The first picture of another codec brings its decoder with it.
@@ -145,7 +175,66 @@ impl Stage {
         if self.decoder.codec() != unit.codec {
             self.decoder = Decoder::new(unit.codec)?;
         }
-        self.decoder.decode(&unit.data, unit.arrived, unit.capture_ntp)
+        self.decoder.decode(&unit.data, unit.ready, unit.capture_ntp)
+    }
+
+    /// When a picture was captured, in the sender's clock: by its own word, else by the sender reports.
+    fn captured(&self, unit: &AccessUnit) -> Option<u64> {
+        unit.capture_ntp.or_else(|| {
+            let report = self.control.reception().video_clock()?;
+            (report.ssrc == unit.ssrc).then(|| sync::capture_ntp(&report, unit.timestamp, sync::VIDEO_HZ))
+        })
+    }
+
+    fn show_due(&mut self) {
+        let now = Instant::now();
+        let Some(picture) = self.presentation.poll_picture(now) else { return };
+        self.stats.rendered.add(1);
+        self.stats.skipped.set(self.presentation.skipped());
+        self.stats.buffered_micros.add(now.saturating_duration_since(picture.begun).as_micros() as u64);
+        self.stats.held_back_micros.set(self.timing.delay().as_micros() as u64);
+        if let Some(freeze) = self.freezes.handle_picture(now) {
+            self.stats.freezes.add(1);
+            self.stats.freeze_micros.add(freeze.as_micros() as u64);
+        }
+        let delay = picture.captured.and_then(|captured| self.clock.at(captured));
+        self.stats.delay.set(delay.map(|captured| sync::signed_micros(now, captured)));
+        self.out.publish(picture.frame);
+        if self.compared.is_none_or(|at| now.saturating_duration_since(at) >= SYNC_INTERVAL) {
+            self.compared = Some(now);
+            self.compare(now, picture.captured);
+        }
+    }
+
+    /// Compares what is shown with what is heard.
+    fn compare(&mut self, now: Instant, captured: Option<u64>) {
+        let reception = self.control.reception();
+        for report in [reception.video_clock(), reception.audio_clock()].into_iter().flatten() {
+            self.clock.handle_report(&report, reception.rtt());
+        }
+        let sound = reception.sound().filter(|sound| now.saturating_duration_since(sound.at) < STALE_SOUND);
+        let heard =
+            sound.and_then(|sound| Some((sync::sound_ntp(reception.audio_clock(), &sound)?, sound.at)));
+        match captured.zip(heard) {
+            Some((captured, heard)) => self.lips.handle_positions(now, (captured, now), heard),
+            None => self.lips.release(),
+        }
+        self.timing.set_hold(self.lips.picture_hold());
+        reception.set_sound_hold(self.lips.sound_hold());
+        self.stats.skew.set(self.lips.skew_micros());
+    }
+
+    /// Tells the transport what is given up, and learns the round trip from it.
+    fn exchange(&mut self) {
+        self.stats.dropped.set(self.reassembly.dropped() + self.undecodable);
+        let reception = self.control.reception();
+        if let Some(rtt) = reception.rtt() {
+            self.reassembly.set_round_trip(rtt);
+        }
+        reception.set_repair_limit(self.reassembly.repair_limit());
+        if let Some(horizon) = self.reassembly.horizon() {
+            reception.set_horizon(horizon);
+        }
     }
 
     fn request_keyframe(&mut self) {
@@ -154,33 +243,5 @@ impl Stage {
             // It is asked for again as long as it is needed.
             tracing::debug!("no room for a keyframe request");
         }
-    }
-}
-
-/// Microseconds from an NTP 64-bit time (RFC 5905 section 6) to `now`; `None` if the two clocks cannot be compared.
-fn delay_micros(ntp: u64, now: SystemTime) -> Option<i64> {
-    let now = now.duration_since(UNIX_EPOCH).ok()?;
-    // Modulo 2³² seconds, so that the era (2036) does not matter.
-    let seconds = (now.as_secs() + NTP_TO_UNIX_SECONDS) as u32;
-    let seconds = i64::from(seconds.wrapping_sub((ntp >> 32) as u32) as i32);
-    let micros = i64::from(now.subsec_micros()) - (((ntp & 0xffff_ffff) * 1_000_000) >> 32) as i64;
-    let delay = seconds * 1_000_000 + micros;
-    (delay.abs() <= PLAUSIBLE_DELAY_MICROS).then_some(delay)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_delay_is_the_difference_of_the_two_clocks_in_any_era() {
-        let now = UNIX_EPOCH + Duration::from_micros(1_700_000_000_250_000);
-        let ntp = (1_700_000_000 + NTP_TO_UNIX_SECONDS) << 32 | 1 << 29;
-        assert_eq!(delay_micros(ntp, now), Some(125_000));
-        assert_eq!(delay_micros(ntp, now - Duration::from_millis(500)), Some(-375_000));
-        assert_eq!(delay_micros(0, now), None);
-        let after_2036 = UNIX_EPOCH + Duration::from_secs(2_200_000_000);
-        let wrapped = u64::from((2_200_000_000 + NTP_TO_UNIX_SECONDS - 1) as u32) << 32;
-        assert_eq!(delay_micros(wrapped, after_2036), Some(1_000_000));
     }
 }

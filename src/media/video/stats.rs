@@ -38,6 +38,27 @@ impl Figure {
     }
 }
 
+/// A signed time that may be unknown, microseconds.
+#[derive(Debug)]
+pub(crate) struct Gauge(AtomicI64);
+
+impl Default for Gauge {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl Gauge {
+    pub(crate) fn set(&self, micros: Option<i64>) {
+        self.0.store(micros.unwrap_or(i64::MIN), Ordering::Relaxed);
+    }
+
+    fn millis(&self) -> Option<f64> {
+        let micros = self.0.load(Ordering::Relaxed);
+        (micros != i64::MIN).then(|| micros as f64 / 1000.0)
+    }
+}
+
 /// Figures of the encoder.
 #[derive(Debug, Default)]
 pub struct VideoSendStats {
@@ -93,19 +114,24 @@ impl VideoSendStats {
 }
 
 /// Figures of the receiver.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct VideoReceiveStats {
     pub(crate) codec: CodecCell,
     pub(crate) size: Figure,
     pub(crate) decoded: Figure,
     pub(crate) keyframes: Figure,
+    pub(crate) received: Figure,
+    pub(crate) rendered: Figure,
+    pub(crate) skipped: Figure,
     pub(crate) dropped: Figure,
     pub(crate) keyframe_requests: Figure,
     pub(crate) freezes: Figure,
     pub(crate) freeze_micros: Figure,
     pub(crate) decode_micros: Figure,
-    /// Microseconds; `i64::MIN` = unknown.
-    delay_micros: AtomicI64,
+    pub(crate) buffered_micros: Figure,
+    pub(crate) held_back_micros: Figure,
+    pub(crate) delay: Gauge,
+    pub(crate) skew: Gauge,
 }
 
 /// The receiver's figures at one moment, since it began.
@@ -119,6 +145,12 @@ pub struct VideoReceiveSnapshot {
     pub decoded: u64,
     /// Keyframes among them.
     pub keyframes: u64,
+    /// Whole pictures received.
+    pub received: u64,
+    /// Pictures handed out to be shown.
+    pub rendered: u64,
+    /// Pictures decoded but not shown, because a newer one was due as well.
+    pub skipped: u64,
     /// Pictures lost or not decodable, as far as anything of them arrived.
     pub dropped: u64,
     /// Keyframes asked for.
@@ -129,49 +161,39 @@ pub struct VideoReceiveSnapshot {
     pub freeze_time: Duration,
     /// Time spent decoding.
     pub decode_time: Duration,
-    /// Capture to decoded picture of the newest one that carried its capture time, milliseconds. Right only as far
-    /// as both clocks agree.
+    /// First packet to render, of all rendered pictures together (`jitterBufferDelay` of the W3C statistics; its
+    /// `jitterBufferEmittedCount` is [`Self::rendered`]).
+    pub buffered_time: Duration,
+    /// How long pictures are held back at present against the quickest.
+    pub held_back: Duration,
+    /// Capture to render of the newest picture, milliseconds, by the remote's clock as its sender reports tell it.
+    /// Right to within half of the difference between the path's two directions.
     pub delay_ms: Option<f64>,
-}
-
-impl Default for VideoReceiveStats {
-    fn default() -> Self {
-        Self {
-            codec: CodecCell::default(),
-            size: Figure::default(),
-            decoded: Figure::default(),
-            keyframes: Figure::default(),
-            dropped: Figure::default(),
-            keyframe_requests: Figure::default(),
-            freezes: Figure::default(),
-            freeze_micros: Figure::default(),
-            decode_micros: Figure::default(),
-            delay_micros: AtomicI64::new(i64::MIN),
-        }
-    }
+    /// How much later than its sound the picture is, milliseconds, negative if it is earlier; `None` without sound.
+    pub skew_ms: Option<f64>,
 }
 
 impl VideoReceiveStats {
     /// All figures.
     pub fn snapshot(&self) -> VideoReceiveSnapshot {
-        let delay = self.delay_micros.load(Ordering::Relaxed);
         VideoReceiveSnapshot {
             codec: self.codec.value(),
             size: self.size.size(),
             decoded: self.decoded.value(),
             keyframes: self.keyframes.value(),
+            received: self.received.value(),
+            rendered: self.rendered.value(),
+            skipped: self.skipped.value(),
             dropped: self.dropped.value(),
             keyframe_requests: self.keyframe_requests.value(),
             freezes: self.freezes.value(),
             freeze_time: Duration::from_micros(self.freeze_micros.value()),
             decode_time: Duration::from_micros(self.decode_micros.value()),
-            delay_ms: (delay != i64::MIN).then(|| delay as f64 / 1000.0),
+            buffered_time: Duration::from_micros(self.buffered_micros.value()),
+            held_back: Duration::from_micros(self.held_back_micros.value()),
+            delay_ms: self.delay.millis(),
+            skew_ms: self.skew.millis(),
         }
-    }
-
-    /// Notes how old the newest picture is.
-    pub(crate) fn set_delay_micros(&self, delay: i64) {
-        self.delay_micros.store(delay, Ordering::Relaxed);
     }
 }
 

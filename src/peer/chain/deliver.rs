@@ -5,7 +5,7 @@
 
 use super::wire::Wire;
 use super::{Belt, belt_protocol, extension_id};
-use crate::media::ports::{ReceivedPacket, VideoCodec};
+use crate::media::ports::{ReceivedPacket, SendControl, VideoCodec};
 use crate::peer::codecs::{ABS_CAPTURE_TIME_URI, video_codec};
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp;
@@ -110,6 +110,7 @@ pub(in crate::peer) struct Deliver {
     video_in: SyncSender<ReceivedPacket>,
     audio_in: SyncSender<ReceivedPacket>,
     wire: Arc<Wire>,
+    control: Arc<SendControl>,
     streams: HashMap<u32, Stream>,
     /// SSRCs of retransmission streams: they are bound in their own right, but carry no media of their own.
     repairs: Vec<u32>,
@@ -125,11 +126,13 @@ impl Deliver {
         video_in: SyncSender<ReceivedPacket>,
         audio_in: SyncSender<ReceivedPacket>,
         wire: Arc<Wire>,
+        control: Arc<SendControl>,
     ) -> Self {
         Self {
             video_in,
             audio_in,
             wire,
+            control,
             streams: HashMap::new(),
             repairs: Vec::new(),
             bound: 0,
@@ -163,6 +166,7 @@ impl Deliver {
         }
         if stream.codec.is_some() {
             self.wire.video_ssrc.store(header.ssrc, Ordering::Relaxed);
+            self.control.reception().set_rtt_us(self.wire.rtt_us.load(Ordering::Relaxed));
         }
         let received = ReceivedPacket {
             arrived: now,
@@ -181,10 +185,13 @@ impl Deliver {
     }
 }
 
-/// Absolute capture time, NTP 64-bit format: the first eight octets of the extension.
+/// Absolute capture time, NTP 64-bit format in the sender's clock: the first eight octets of the extension are in the
+/// capturer's clock, the next eight, if there, the estimated offset of the sender's clock from it (signed 32.32
+/// seconds; given by those who pass on what others captured).
 fn capture_time(header: &rtp::Header, id: u8) -> Option<u64> {
     let extension = header.get_extension(id)?;
-    extension.get(..8)?.try_into().ok().map(u64::from_be_bytes)
+    let word = |at: usize| extension.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
+    Some(word(0)?.wrapping_add(word(8).unwrap_or(0)))
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Deliver {

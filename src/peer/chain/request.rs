@@ -1,4 +1,4 @@
-//! Asks for packets that did not arrive: generic NACK (RFC 4585 section 6.2.1), with bounds.
+//! Asks for packets that did not arrive: generic NACK (RFC 4585 section 6.2.1). What and when is decided by [`Gaps`].
 //!
 //! Sound cannot wait as pictures can: a packet of it is asked for once, and only on a short path. Measured in virtual
 //! time (`scripts/bench-audio --only paths`; PESQ, and delay from mouth to ear beyond the path's own):
@@ -10,126 +10,69 @@
 //! | FEC and one request, round trip 40 ms | 3.9, 115 ms | 3.0, 226 ms |
 //!
 //! So there is no RED, and a second request brings no more.
+//!
+//! It stands behind [`super::unwrap`], so that a repair fills the gap that it was asked for. What the picture has
+//! given up, and how many missing packets are too many, it learns from [`crate::media::reception::Reception`].
 
+use super::gaps::{Gaps, Noted};
 use super::wire::Wire;
 use super::{Belt, belt_protocol};
-use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
+use crate::media::ports::SendControl;
+use rtc::interceptor::{Attribute, AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// A packet of a picture is asked for this often at most; then the decoder asks for a keyframe.
-const MAX_REQUESTS: u8 = 4;
-/// One of sound, so often.
-const MAX_SOUND_REQUESTS: u8 = 1;
-/// Longest round trip on which sound is asked for, milliseconds: a listener bears 150 ms (ITU-T G.114), and some of it
-/// is spent elsewhere.
-const MAX_SOUND_RTT_MS: f64 = 100.0;
-/// Packets that only overtook each other arrive within this time.
-const REORDER_WAIT: Duration = Duration::from_millis(5);
-/// A packet that has been missing for this long is of no use any more.
-const MAX_AGE: Duration = Duration::from_secs(1);
-/// Packets that may be missing at once. A longer gap is an outage, which only a keyframe mends.
-const MAX_MISSING: usize = 300;
-/// Round-trip time that is assumed until it is measured, milliseconds (libwebrtc `kDefaultRttMs`).
-const DEFAULT_RTT_MS: f64 = 100.0;
-/// Shortest time between two requests for one packet.
-const MIN_INTERVAL: Duration = Duration::from_millis(20);
-/// Resolution of the timer.
-const TICK: Duration = Duration::from_millis(5);
-
-struct Missing {
-    since: Instant,
-    requests: u8,
-    due: Instant,
-}
-
-/// The packets missing from one stream, by extended sequence number.
-struct Gaps {
-    sound: bool,
-    highest: Option<i64>,
-    missing: BTreeMap<i64, Missing>,
-}
-
-impl Gaps {
-    fn new(sound: bool) -> Self {
-        Self { sound, highest: None, missing: BTreeMap::new() }
-    }
-
-    /// Notes the arrival of a packet.
-    fn note(&mut self, now: Instant, sequence: u16) {
-        let Some(highest) = self.highest else {
-            self.highest = Some(i64::from(sequence));
-            return;
-        };
-        let extended = highest + i64::from(sequence.wrapping_sub(highest as u16) as i16);
-        if extended <= highest {
-            self.missing.remove(&extended);
-            return;
-        }
-        self.highest = Some(extended);
-        let gap = (extended - highest - 1) as usize;
-        if gap + self.missing.len() > MAX_MISSING {
-            self.missing.clear();
-        }
-        if gap <= MAX_MISSING {
-            for lost in highest + 1..extended {
-                self.missing.insert(lost, Missing { since: now, requests: 0, due: now + REORDER_WAIT });
-            }
-        }
-    }
-
-    /// The sequence numbers to ask for now.
-    fn requests(&mut self, now: Instant, interval: Duration) -> Vec<u16> {
-        let most = if self.sound { MAX_SOUND_REQUESTS } else { MAX_REQUESTS };
-        self.missing.retain(|_, missing| {
-            now.saturating_duration_since(missing.since) < MAX_AGE
-                && (missing.requests < most || missing.due > now)
-        });
-        let mut wanted = Vec::new();
-        for (sequence, missing) in &mut self.missing {
-            if missing.due <= now && missing.requests < most {
-                missing.requests += 1;
-                missing.due = now + interval;
-                wanted.push(*sequence as u16);
-            }
-        }
-        wanted
-    }
-}
+/// Packets found missing within this time are asked for together.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// Reads sequence numbers, writes NACK.
 pub(in crate::peer) struct Request {
     wire: Arc<Wire>,
+    control: Arc<SendControl>,
     sender_ssrc: u32,
     streams: HashMap<u32, Gaps>,
     repairs: Vec<u32>,
+    wanted: Vec<u16>,
     next_tick: Option<Instant>,
     belt: Belt,
 }
 
 impl Request {
     /// Asks in the name of `sender_ssrc`, one of our streams.
-    pub(in crate::peer) fn new(wire: Arc<Wire>, sender_ssrc: u32) -> Self {
+    pub(in crate::peer) fn new(wire: Arc<Wire>, control: Arc<SendControl>, sender_ssrc: u32) -> Self {
         Self {
             wire,
+            control,
             sender_ssrc,
             streams: HashMap::new(),
             repairs: Vec::new(),
+            wanted: Vec::new(),
             next_tick: None,
             belt: Belt::default(),
         }
     }
 
-    /// A repair needs a round trip, and some of it again for what varies.
-    fn interval(rtt_ms: f64) -> Duration {
-        Duration::from_secs_f64(rtt_ms * 1.25 / 1000.0).max(MIN_INTERVAL)
+    fn count(&self, noted: Noted) {
+        let counter = match noted {
+            Noted::New | Noted::Overtaken => return,
+            Noted::Repaired => &self.wire.video_repaired,
+            Noted::Duplicate => &self.wire.video_duplicates,
+            Noted::Late => &self.wire.video_repaired_late,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn renew_tick(&mut self, now: Instant) {
+        let due = self.streams.values().filter_map(Gaps::poll_timeout).min();
+        self.next_tick = due.map(|due| due.max(now + GATHER));
     }
 }
 
@@ -140,9 +83,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Request {
         if let Packet::Rtp(packet) = &tagged.message.packet
             && let Some(gaps) = self.streams.get_mut(&packet.header.ssrc)
         {
-            gaps.note(tagged.now, packet.header.sequence_number);
-            if !gaps.missing.is_empty() && self.next_tick.is_none() {
-                self.next_tick = Some(tagged.now + TICK);
+            let repair = tagged.message.has(&Attribute::Retransmission);
+            let limit = self.control.reception().repair_limit();
+            let noted = gaps.note(tagged.now, packet.header.sequence_number, repair, limit);
+            let sound = gaps.is_sound();
+            if !sound {
+                self.count(noted);
+            }
+            if noted == Noted::New && self.next_tick.is_none() {
+                self.renew_tick(tagged.now);
             }
         }
         self.belt.read.push_back(tagged);
@@ -158,21 +107,26 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Request {
         if self.next_tick.is_none_or(|tick| tick > now) {
             return Ok(());
         }
-        let rtt_ms = self.wire.rtt_ms().unwrap_or(DEFAULT_RTT_MS);
-        let interval = Self::interval(rtt_ms);
+        let reception = self.control.reception();
+        let horizon = reception.horizon();
+        let rtt = self.wire.rtt_ms().map(|ms| Duration::from_secs_f64(ms / 1000.0));
         for (ssrc, gaps) in &mut self.streams {
-            if gaps.sound && rtt_ms > MAX_SOUND_RTT_MS {
-                gaps.missing.clear();
+            gaps.set_rtt(rtt);
+            if let Some(horizon) = horizon.filter(|horizon| horizon.ssrc == *ssrc) {
+                gaps.abandon(horizon);
+            }
+            self.wanted.clear();
+            gaps.poll_requests(now, &mut self.wanted);
+            if self.wanted.is_empty() {
                 continue;
             }
-            let wanted = gaps.requests(now, interval);
-            if wanted.is_empty() {
-                continue;
+            if !gaps.is_sound() {
+                self.wire.video_requested.fetch_add(self.wanted.len() as u64, Ordering::Relaxed);
             }
             let nack = TransportLayerNack {
                 sender_ssrc: self.sender_ssrc,
                 media_ssrc: *ssrc,
-                nacks: nack_pairs_from_sequence_numbers(&wanted),
+                nacks: nack_pairs_from_sequence_numbers(&self.wanted),
             };
             self.belt.write.push_back(TaggedPacket {
                 now,
@@ -180,8 +134,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Request {
                 message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(nack)])),
             });
         }
-        let busy = self.streams.values().any(|gaps| !gaps.missing.is_empty());
-        self.next_tick = busy.then(|| now + TICK);
+        self.renew_tick(now);
         Ok(())
     }
 
@@ -202,8 +155,10 @@ impl Interceptor for Request {
         // A retransmission stream is bound in its own right: gaps in it are nobody's loss.
         if !self.repairs.contains(&info.ssrc) && info.rtcp_feedback.iter().any(wanted) {
             self.repairs.extend(info.ssrc_rtx);
+            let marked = info.ssrc_rtx.is_some();
             let sound = info.mime_type.to_ascii_lowercase().starts_with("audio/");
-            self.streams.entry(info.ssrc).or_insert_with(|| Gaps::new(sound));
+            let gaps = || if sound { Gaps::for_sound(marked) } else { Gaps::new(marked) };
+            self.streams.entry(info.ssrc).or_insert_with(gaps);
         }
     }
 

@@ -17,12 +17,15 @@ use std::time::{Duration, Instant};
 
 /// Packets kept per stream: over a second at 5 Mbit/s. The oldest goes first.
 const HISTORY: usize = 1024;
-/// A packet is sent again this often at most.
-const MAX_RESENDS: u8 = 4;
+/// A packet is sent again this often at most. The remote stops asking by itself; this bounds one that does not.
+const MAX_RESENDS: u8 = 12;
+/// Copies of a repair that was asked for again: one of them was lost already, and another loss would cost another
+/// round trip.
+const COPIES: u8 = 2;
 /// And not again within this share of the round trip: the last repair may still be on its way.
 const RTT_SHARE: f64 = 0.8;
-/// Share of the estimate that repairs may take.
-const BUDGET_SHARE: f64 = 0.25;
+/// Share of the estimate that repairs may take: at 20 % loss a quarter is needed on average, and more at times.
+const BUDGET_SHARE: f64 = 0.5;
 /// What the budget may save up: this much time of its share.
 const BUDGET_TIME: Duration = Duration::from_millis(500);
 /// Smallest budget, octets: enough for one burst of loss on the slowest link.
@@ -133,19 +136,24 @@ impl Resend {
             if too_soon || kept.resends >= MAX_RESENDS {
                 continue;
             }
-            if !self.budget.take(kept.packet.payload.len() + RTX_HEADER) {
-                return;
-            }
-            kept.resends += 1;
+            let copies = if kept.resends == 0 { 1 } else { COPIES.min(MAX_RESENDS - kept.resends) };
             kept.last = Some(now);
             let original = kept.packet.clone();
-            let repair = history.repair_of(&original);
-            self.wire.retransmitted.fetch_add(1, Ordering::Relaxed);
-            self.belt.write.push_back(TaggedPacket {
-                now,
-                transport: TransportContext::default(),
-                message: AttributedPacket::new(Packet::Rtp(repair)).with(Attribute::Retransmission),
-            });
+            for _ in 0..copies {
+                if !self.budget.take(original.payload.len() + RTX_HEADER) {
+                    return;
+                }
+                if let Some(kept) = history.find(sequence) {
+                    kept.resends += 1;
+                }
+                let repair = history.repair_of(&original);
+                self.wire.retransmitted.fetch_add(1, Ordering::Relaxed);
+                self.belt.write.push_back(TaggedPacket {
+                    now,
+                    transport: TransportContext::default(),
+                    message: AttributedPacket::new(Packet::Rtp(repair)).with(Attribute::Retransmission),
+                });
+            }
         }
     }
 }

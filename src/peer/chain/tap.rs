@@ -1,8 +1,11 @@
-//! Listens to inbound RTCP, which otherwise never reaches the application: keyframe wishes, round trips, loss of our audio.
+//! Listens to inbound RTCP, which otherwise never reaches the application: keyframe wishes, round trips, loss of our
+//! audio, the clocks of the remote's streams.
 
 use super::wire::Wire;
 use super::{Belt, belt_protocol};
+use crate::media::ntp;
 use crate::media::ports::SendControl;
+use crate::media::reception::ClockReport;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -11,14 +14,13 @@ use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Keyframe wishes closer together than this are one wish: the remote repeats itself until the keyframe has arrived.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(250);
-/// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905 section 6).
-const NTP_TO_UNIX: u64 = 2_208_988_800;
 /// Weight of a new round-trip measurement (RFC 6298 section 2: alpha = 1/8).
 const RTT_WEIGHT: f64 = 0.125;
 /// Longest round trip that is believed; a forged report must not stretch our timers.
@@ -31,6 +33,8 @@ pub(in crate::peer) struct Tap {
     audio_ssrc: u32,
     video_ssrc: u32,
     last_wish: Option<Instant>,
+    /// By SSRC of the remote's streams: whether it is video.
+    remote: HashMap<u32, bool>,
     belt: Belt,
 }
 
@@ -42,7 +46,15 @@ impl Tap {
         audio_ssrc: u32,
         video_ssrc: u32,
     ) -> Self {
-        Self { control, wire, audio_ssrc, video_ssrc, last_wish: None, belt: Belt::default() }
+        Self {
+            control,
+            wire,
+            audio_ssrc,
+            video_ssrc,
+            last_wish: None,
+            remote: HashMap::new(),
+            belt: Belt::default(),
+        }
     }
 
     fn listen(&mut self, now: Instant, packet: &dyn rtc::rtcp::Packet) {
@@ -57,9 +69,10 @@ impl Tap {
                 self.wish(now);
             }
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
-            self.read_reports(&report.reports);
+            self.read_reports(now, &report.reports);
         } else if let Some(report) = any.downcast_ref::<SenderReport>() {
-            self.read_reports(&report.reports);
+            self.read_clock(now, report);
+            self.read_reports(now, &report.reports);
         }
     }
 
@@ -71,13 +84,29 @@ impl Tap {
         self.control.want_keyframe();
     }
 
-    fn read_reports(&mut self, reports: &[ReceptionReport]) {
+    fn read_clock(&self, now: Instant, report: &SenderReport) {
+        let Some(video) = self.remote.get(&report.ssrc) else { return };
+        // Zero: a sender without a clock (RFC 3550 section 6.4.1).
+        if report.ntp_time == 0 {
+            return;
+        }
+        let reception = self.control.reception();
+        let clock = ClockReport {
+            ssrc: report.ssrc,
+            ntp: report.ntp_time,
+            rtp_timestamp: report.rtp_time,
+            arrived: now,
+        };
+        if *video { reception.set_video_clock(clock) } else { reception.set_audio_clock(clock) }
+    }
+
+    fn read_reports(&mut self, now: Instant, reports: &[ReceptionReport]) {
         for report in reports {
             if report.ssrc == self.audio_ssrc {
                 self.control.set_audio_fraction_lost(report.fraction_lost);
             }
             if (report.ssrc == self.audio_ssrc || report.ssrc == self.video_ssrc)
-                && let Some(sample) = round_trip_ms(report, ntp_middle(SystemTime::now()))
+                && let Some(sample) = round_trip_ms(report, ntp::middle(self.wire.clock.ntp(now)))
             {
                 let measured = self.wire.rtt_reported.swap(true, Ordering::Relaxed);
                 let old = self.wire.rtt_ms().filter(|_| measured);
@@ -85,14 +114,6 @@ impl Tap {
             }
         }
     }
-}
-
-/// The middle 32 bits of the NTP timestamp (RFC 3550 section 4): 16 bits of seconds, 16 of fraction.
-fn ntp_middle(now: SystemTime) -> u32 {
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = since.as_secs().wrapping_add(NTP_TO_UNIX);
-    let fraction = (u64::from(since.subsec_nanos()) << 16) / 1_000_000_000;
-    ((seconds << 16) | fraction) as u32
 }
 
 /// RFC 3550 section 6.4.1: arrival of the report − LSR − DLSR. `None` without a sender report, or when a clock jumped.
@@ -131,7 +152,14 @@ impl Interceptor for Tap {
 
     fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
 
-    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, info: &StreamInfo) {
+        let mime_type = info.mime_type.to_ascii_lowercase();
+        if mime_type.starts_with("video/") || mime_type.starts_with("audio/") {
+            self.remote.insert(info.ssrc, mime_type.starts_with("video/"));
+        }
+    }
 
-    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        self.remote.remove(&info.ssrc);
+    }
 }

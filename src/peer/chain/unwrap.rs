@@ -1,7 +1,7 @@
 //! Turns retransmissions (RFC 4588) back into the packets that they repair, before anybody looks for gaps.
 
 use super::{Belt, belt_protocol};
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::HashMap;
@@ -38,6 +38,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Unwrap {
             if packet.payload.is_empty() {
                 return Ok(());
             }
+            // So that it can be told from an original that was merely overtaken.
+            tagged.message.add(Attribute::Retransmission);
         }
         self.belt.read.push_back(tagged);
         Ok(())

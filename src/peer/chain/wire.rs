@@ -1,5 +1,6 @@
 //! What the interceptors know and others may read: counters and the estimate, in atomics.
 
+use crate::media::ntp::NtpClock;
 use crate::peer::PeerStats;
 use crate::peer::path::Route;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -21,6 +22,22 @@ impl Traffic {
     }
 }
 
+/// Which capture time belongs to which RTP timestamp of a stream of ours: one word, so that both are of one packet.
+#[derive(Debug, Default)]
+pub(in crate::peer) struct Anchor(AtomicU64);
+
+impl Anchor {
+    /// Sets the word.
+    pub(in crate::peer) fn store(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The word; 0 before the first packet.
+    pub(in crate::peer) fn load(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Written by the interceptors, read by the tasks.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct Wire {
@@ -32,8 +49,22 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) video_received: Traffic,
     /// Audio that we receive.
     pub(in crate::peer) audio_received: Traffic,
+    /// The clock of our capture times and sender reports.
+    pub(in crate::peer) clock: NtpClock,
+    /// Newest capture of our picture.
+    pub(in crate::peer) video_anchor: Anchor,
+    /// Newest capture of our sound.
+    pub(in crate::peer) audio_anchor: Anchor,
     /// Repairs that we sent.
     pub(in crate::peer) retransmitted: AtomicU64,
+    /// Requests for missing video packets, repetitions included.
+    pub(in crate::peer) video_requested: AtomicU64,
+    /// Missing video packets that came when asked for.
+    pub(in crate::peer) video_repaired: AtomicU64,
+    /// Those that came after they had been given up.
+    pub(in crate::peer) video_repaired_late: AtomicU64,
+    /// Video packets that came twice.
+    pub(in crate::peer) video_duplicates: AtomicU64,
     /// Video packets that never came.
     pub(in crate::peer) video_lost: AtomicU64,
     /// Audio packets that never came.
@@ -81,6 +112,10 @@ impl Wire {
             video_octets_received: load(&self.video_received.octets),
             video_packets_received: load(&self.video_received.packets),
             video_packets_lost: load(&self.video_lost),
+            video_packets_requested: load(&self.video_requested),
+            video_packets_repaired: load(&self.video_repaired),
+            video_packets_repaired_late: load(&self.video_repaired_late),
+            video_packets_duplicate: load(&self.video_duplicates),
             audio_octets_sent: load(&self.audio_sent.octets),
             audio_packets_sent: load(&self.audio_sent.packets),
             audio_octets_received: load(&self.audio_received.octets),

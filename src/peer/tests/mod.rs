@@ -3,6 +3,7 @@
 mod connecting;
 mod lossy;
 mod negotiating;
+mod network;
 mod pair;
 mod parts;
 mod relayed;

@@ -1,0 +1,266 @@
+//! The packets missing from one stream: which to ask for, when, and when to stop. Sans-IO.
+//!
+//! Driven by [`super::request`]. A packet is asked for when it cannot merely have been overtaken any more
+//! ([`Reordering`]), again when its repair is overdue by the measured time of repairs (the retransmission timer of
+//! RFC 6298, with its rule of Karn), and no more when it was asked for too often, is too old, or the picture has given
+//! it up. A gap that a keyframe closes sooner is not asked for at all.
+
+use super::reordering::Reordering;
+use crate::media::reception::Horizon;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A packet is asked for this often at most. At 20 % loss one packet in two million needs more.
+const MAX_REQUESTS: u8 = 9;
+/// A packet of sound, so often: it cannot wait as a picture can, and a second request brings no more (see
+/// [`super::request`]).
+const MAX_SOUND_REQUESTS: u8 = 1;
+/// Longest round trip on which sound is asked for: a listener bears 150 ms (ITU-T G.114), and some of it is spent
+/// elsewhere.
+const MAX_SOUND_RTT: Duration = Duration::from_millis(100);
+/// A packet that has been missing for this long is of no use any more; the picture gives up sooner as a rule.
+const MAX_AGE: Duration = Duration::from_secs(2);
+/// Packets that may be missing at once, whatever the picture's own limit. Beyond it, all are given up.
+const MAX_MISSING: usize = 600;
+/// Round-trip time that is assumed until it is measured (libwebrtc `kDefaultRttMs`).
+const DEFAULT_RTT: Duration = Duration::from_millis(100);
+/// Bounds of the time between two requests for one packet.
+const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// On a path where a repair takes this long, a request is said twice, the second time after a quarter of it: a lost
+/// request costs a whole round trip, and a few octets prevent it. Who repairs ignores the second (he must not repeat
+/// himself within a round trip: libwebrtc's and our own do not).
+const REPEAT_FROM: Duration = Duration::from_millis(40);
+/// The clock's grain in the retransmission timer (G of RFC 6298): timers and threads are this late as a rule.
+const GRAIN: Duration = Duration::from_millis(5);
+/// Sequence numbers of which it is remembered whether they came, to tell duplicates from late arrivals.
+const WINDOW: i64 = 2048;
+
+struct Missing {
+    since: Instant,
+    requests: u8,
+    asked: Option<Instant>,
+    due: Instant,
+    /// The last request is said once more at this time: it may have been lost itself.
+    repeat: Option<Instant>,
+}
+
+/// What a packet was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::peer) enum Noted {
+    /// The next one, or one further on.
+    New,
+    /// One that had been overtaken.
+    Overtaken,
+    /// One that was missing and asked for.
+    Repaired,
+    /// One that was here already.
+    Duplicate,
+    /// One that had been given up.
+    Late,
+}
+
+/// Smoothed time from request to repair (RFC 6298 section 2).
+#[derive(Debug, Default)]
+struct RepairTime(Option<(f64, f64)>);
+
+impl RepairTime {
+    fn sample(&mut self, time: Duration) {
+        let sample = time.as_secs_f64();
+        self.0 = Some(match self.0 {
+            None => (sample, sample / 2.0),
+            Some((mean, deviation)) => {
+                (mean + (sample - mean) / 8.0, deviation + ((sample - mean).abs() - deviation) / 4.0)
+            }
+        });
+    }
+
+    /// When a repair is overdue.
+    fn timeout(&self, rtt: Option<Duration>) -> Duration {
+        let (mean, deviation) = self.0.unwrap_or_else(|| {
+            let rtt = rtt.unwrap_or(DEFAULT_RTT).as_secs_f64();
+            (rtt, rtt / 16.0)
+        });
+        let mean = mean.max(rtt.unwrap_or_default().as_secs_f64());
+        let timeout = Duration::from_secs_f64(mean + (4.0 * deviation).max(GRAIN.as_secs_f64()));
+        timeout.clamp(INTERVAL.0, INTERVAL.1)
+    }
+}
+
+/// See the module.
+pub(in crate::peer) struct Gaps {
+    /// Retransmissions come on a stream of their own, so an original is known for one.
+    marked_repairs: bool,
+    sound: bool,
+    highest: Option<i64>,
+    missing: BTreeMap<i64, Missing>,
+    /// Which of the last [`WINDOW`] sequence numbers came, one bit each.
+    seen: [u64; WINDOW as usize / 64],
+    reordering: Reordering,
+    repair_time: RepairTime,
+    rtt: Option<Duration>,
+}
+
+impl Gaps {
+    /// `marked_repairs`: repairs can be told from originals (RFC 4588).
+    pub(in crate::peer) fn new(marked_repairs: bool) -> Self {
+        Self {
+            marked_repairs,
+            sound: false,
+            highest: None,
+            missing: BTreeMap::new(),
+            seen: [0; WINDOW as usize / 64],
+            reordering: Reordering::default(),
+            repair_time: RepairTime::default(),
+            rtt: None,
+        }
+    }
+
+    /// The same for sound, which is asked for once, and only on a short path.
+    pub(in crate::peer) fn for_sound(marked_repairs: bool) -> Self {
+        Self { sound: true, ..Self::new(marked_repairs) }
+    }
+
+    /// Whether it is sound.
+    pub(in crate::peer) fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// The round-trip time as the transport has measured it.
+    pub(in crate::peer) fn set_rtt(&mut self, rtt: Option<Duration>) {
+        self.rtt = rtt;
+    }
+
+    /// Packets missing at present.
+    #[cfg(test)]
+    pub(in crate::peer) fn missing(&self) -> usize {
+        self.missing.len()
+    }
+
+    /// Notes the arrival of a packet; `repair` if it is known to be a retransmission. Gaps of more than `limit`
+    /// packets are left to a keyframe.
+    pub(in crate::peer) fn note(&mut self, now: Instant, sequence: u16, repair: bool, limit: usize) -> Noted {
+        let Some(highest) = self.highest else {
+            let extended = i64::from(sequence);
+            self.highest = Some(extended);
+            self.mark(extended);
+            return Noted::New;
+        };
+        let extended = highest + i64::from(sequence.wrapping_sub(highest as u16) as i16);
+        if extended <= highest {
+            return self.note_old(now, extended, highest, repair);
+        }
+        for number in highest + 1..=extended.min(highest + WINDOW) {
+            self.unmark(number);
+        }
+        self.mark(extended);
+        self.highest = Some(extended);
+        let gap = (extended - highest - 1) as usize;
+        if gap + self.missing.len() > limit.min(MAX_MISSING) {
+            self.missing.clear();
+        } else {
+            let due = now + self.reordering.wait();
+            for lost in highest + 1..extended {
+                self.missing
+                    .insert(lost, Missing { since: now, requests: 0, asked: None, due, repeat: None });
+            }
+        }
+        Noted::New
+    }
+
+    fn note_old(&mut self, now: Instant, extended: i64, highest: i64, repair: bool) -> Noted {
+        if let Some(missing) = self.missing.remove(&extended) {
+            self.mark(extended);
+            let waited = missing.asked.map(|asked| now.saturating_duration_since(asked));
+            let repaired = match waited {
+                Some(_) if self.marked_repairs => repair,
+                // Sooner than a repair can be here.
+                Some(waited) => waited >= self.rtt.unwrap_or(DEFAULT_RTT) / 2,
+                None => repair,
+            };
+            if !repaired {
+                self.reordering.note_overtaken(now.saturating_duration_since(missing.since));
+                return Noted::Overtaken;
+            }
+            self.reordering.note_lost();
+            // Karn: a repair after two requests does not say which of them it answers.
+            if let (Some(waited), 1) = (waited, missing.requests) {
+                self.repair_time.sample(waited);
+            }
+            return Noted::Repaired;
+        }
+        if highest - extended >= WINDOW || self.is_marked(extended) {
+            return Noted::Duplicate;
+        }
+        self.mark(extended);
+        Noted::Late
+    }
+
+    /// What is missing before this is no longer wanted.
+    pub(in crate::peer) fn abandon(&mut self, horizon: Horizon) {
+        if self.missing.is_empty() {
+            return;
+        }
+        let Some(highest) = self.highest else { return };
+        let first = highest + i64::from(horizon.sequence.wrapping_sub(highest as u16) as i16);
+        while let Some(entry) = self.missing.first_entry().filter(|entry| *entry.key() < first) {
+            entry.remove();
+        }
+    }
+
+    /// Appends the sequence numbers to ask for now, in order.
+    pub(in crate::peer) fn poll_requests(&mut self, now: Instant, wanted: &mut Vec<u16>) {
+        if self.sound && self.rtt.unwrap_or(DEFAULT_RTT) > MAX_SOUND_RTT {
+            self.missing.clear();
+            return;
+        }
+        let most = if self.sound { MAX_SOUND_REQUESTS } else { MAX_REQUESTS };
+        let repeated = !self.sound;
+        let timeout = self.repair_time.timeout(self.rtt);
+        let reordering = &mut self.reordering;
+        self.missing.retain(|_, missing| {
+            let live = now.saturating_duration_since(missing.since) < MAX_AGE
+                && (missing.requests < most || missing.due > now);
+            if !live {
+                reordering.note_lost();
+            }
+            live
+        });
+        for (sequence, missing) in &mut self.missing {
+            if missing.due <= now && missing.requests < most {
+                missing.requests += 1;
+                missing.asked = Some(now);
+                missing.due = now + timeout;
+                missing.repeat = (repeated && timeout >= REPEAT_FROM).then(|| now + timeout / 4);
+                wanted.push(*sequence as u16);
+            } else if missing.repeat.is_some_and(|repeat| repeat <= now) {
+                missing.repeat = None;
+                wanted.push(*sequence as u16);
+            }
+        }
+    }
+
+    /// When [`Self::poll_requests`] is to be called next.
+    pub(in crate::peer) fn poll_timeout(&self) -> Option<Instant> {
+        self.missing.values().map(|missing| missing.repeat.unwrap_or(missing.due).min(missing.due)).min()
+    }
+
+    fn bit(number: i64) -> (usize, u64) {
+        let place = number.rem_euclid(WINDOW) as usize;
+        (place / 64, 1 << (place % 64))
+    }
+
+    fn mark(&mut self, number: i64) {
+        let (word, bit) = Self::bit(number);
+        self.seen[word] |= bit;
+    }
+
+    fn unmark(&mut self, number: i64) {
+        let (word, bit) = Self::bit(number);
+        self.seen[word] &= !bit;
+    }
+
+    fn is_marked(&self, number: i64) -> bool {
+        let (word, bit) = Self::bit(number);
+        self.seen[word] & bit != 0
+    }
+}
