@@ -169,7 +169,7 @@ impl Sender {
         if !self.may_send() || self.agreement.borrow().video.payload_type.is_none() {
             return;
         }
-        self.pacer.set_estimate(f64::from(self.wire.estimate.load(Ordering::Relaxed)));
+        self.pacer.set_pace(f64::from(self.wire.estimate.load(Ordering::Relaxed)), None);
         let payloads = h264::packetize(&frame.data);
         let accepted = self.pacer.handle_frame(
             Instant::now(),

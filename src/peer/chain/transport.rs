@@ -109,7 +109,7 @@ impl Transport {
 
     fn publish(&mut self) {
         let estimate = self.estimator.bits_per_second();
-        let shares = self.allocation.shares(estimate);
+        let shares = self.allocation.shares(estimate, 0.0);
         // Both fit: the estimate is bounded by the configured maximum, which is 32 bits wide.
         self.wire.estimate.store(estimate as u32, Ordering::Relaxed);
         self.control.set_video_bits_per_second(shares.video as u32);
@@ -158,7 +158,7 @@ impl Transport {
                 }
             }
             let Sent { departed, octets, .. } = *sent;
-            outcomes.push(Outcome { departed, arrived: acknowledgement.arrival, octets });
+            outcomes.push(Outcome { departed, arrived: acknowledgement.arrival, octets, cluster: None, late: false });
         }
         if let Some(departed) = newest {
             self.note_round_trip(now.saturating_duration_since(departed));
