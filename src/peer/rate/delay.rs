@@ -25,8 +25,11 @@ const RESPONSE: Duration = Duration::from_millis(100);
 const CAPACITY_WEIGHT: f64 = 0.05;
 /// Within so many deviations the estimate counts as near the capacity.
 const NEAR_DEVIATIONS: f64 = 3.0;
-/// Two decreases are at least a round trip apart; this is its lower bound.
-const MIN_DECREASE_INTERVAL: Duration = Duration::from_millis(150);
+/// Two decreases are at least a round trip apart; these are its bounds …
+const MIN_DECREASE_INTERVAL: Duration = Duration::from_millis(100);
+const MAX_DECREASE_INTERVAL: Duration = Duration::from_millis(200);
+/// … unless less than this share of the estimate arrives (libwebrtc `AimdRateControl::TimeToReduceFurther`).
+const COLLAPSE: f64 = 0.5;
 /// Round trip that is assumed until it is measured.
 const DEFAULT_RTT: Duration = Duration::from_millis(100);
 
@@ -52,6 +55,17 @@ impl Capacity {
         self.deviation =
             ((1.0 - CAPACITY_WEIGHT) * self.deviation + CAPACITY_WEIGHT * normalized).clamp(0.4, 2.5);
     }
+}
+
+/// What else is known when packets are reported.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// The application sends much less than it may.
+    pub(super) supply_is_low: bool,
+    /// The queue is longer than it should ever become.
+    pub(super) queue_is_long: bool,
+    /// How much arrives, bits per second.
+    pub(super) throughput: Option<f64>,
 }
 
 /// See the module.
@@ -116,16 +130,15 @@ impl DelayBased {
         self.updated = None;
     }
 
-    /// Learns of packets, of whether the application has little to send, and of how much arrives (bits per second,
-    /// where known); returns the estimate in bits per second.
+    /// Learns of packets; returns the estimate in bits per second.
     pub(super) fn handle_feedback(
         &mut self,
         now: Instant,
         outcomes: &[Outcome],
-        supply_is_low: bool,
-        throughput: Option<f64>,
+        seen: &Seen,
         rtt: Option<Duration>,
     ) -> f64 {
+        let &Seen { supply_is_low, queue_is_long, throughput } = seen;
         self.usage = Usage::Normal;
         for outcome in outcomes {
             let state = self.trend.handle_outcome(outcome);
@@ -133,6 +146,10 @@ impl DelayBased {
             if self.usage != Usage::Over {
                 self.usage = state;
             }
+        }
+        if queue_is_long && self.usage == Usage::Normal {
+            // The trend needs some twenty groups of packets to see it; on a path that has become slow those take long.
+            self.usage = Usage::Over;
         }
         let elapsed = self.updated.map_or(Duration::ZERO, |updated| now.saturating_duration_since(updated));
         self.updated = Some(now);
@@ -148,8 +165,9 @@ impl DelayBased {
     }
 
     fn decrease(&mut self, now: Instant, supply_is_low: bool, throughput: Option<f64>, rtt: Duration) {
-        let pause = rtt.max(MIN_DECREASE_INTERVAL);
-        if self.decreased.is_some_and(|at| now.saturating_duration_since(at) < pause) {
+        let pause = rtt.clamp(MIN_DECREASE_INTERVAL, MAX_DECREASE_INTERVAL);
+        let collapsed = !supply_is_low && throughput.is_some_and(|carried| carried < self.estimate * COLLAPSE);
+        if !collapsed && self.decreased.is_some_and(|at| now.saturating_duration_since(at) < pause) {
             return;
         }
         self.decreased = Some(now);

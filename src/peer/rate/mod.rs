@@ -21,7 +21,7 @@ mod trend;
 pub(super) use allocation::Allocation;
 
 use cluster::{Cluster, Clusters};
-use delay::DelayBased;
+use delay::{DelayBased, Seen};
 use loss::LossBased;
 use probe::Probes;
 use queue::Queue;
@@ -143,12 +143,14 @@ impl Estimator {
             }
         }
         let long = self.throughput.bits_per_second();
-        let throughput = match self.throughput.short_bits_per_second().filter(|_| self.queue.is_long()) {
+        let queue_is_long = self.queue.is_long();
+        let throughput = match self.throughput.short_bits_per_second().filter(|_| queue_is_long) {
             Some(short) => Some(long.map_or(short, |long| long.min(short))),
             None => long,
         };
         let supply_is_low = self.is_application_limited();
-        let delay = self.delay.handle_feedback(now, outcomes, supply_is_low, throughput, rtt);
+        let seen = Seen { supply_is_low, queue_is_long, throughput };
+        let delay = self.delay.handle_feedback(now, outcomes, &seen, rtt);
         // What was sent into the silence was lost with the path, not to congestion.
         if !back {
             self.loss.handle_feedback(now, outcomes, delay, throughput);

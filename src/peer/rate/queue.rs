@@ -17,7 +17,9 @@ const SLICE: Duration = Duration::from_millis(2_500);
 const SLICES: usize = 4;
 /// A queue of this length is none: the trend keeps it short.
 const ACCEPTED_MS: f64 = 50.0;
-/// What stands above that is to be gone within this time.
+/// One of this length is the work of a path that has become slower all at once.
+const LONG_MS: f64 = 80.0;
+/// What stands above what is accepted is to be gone within this time.
 const DRAIN_MS: f64 = 500.0;
 /// Least share of the estimate that is sent meanwhile: sound, and a sign of life from the picture.
 const MIN_SHARE: f64 = 0.2;
@@ -30,7 +32,7 @@ const MAX_RECENT: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     origin: Option<(Instant, Duration)>,
-    recent: VecDeque<(Instant, f64)>,
+    recent: VecDeque<(Duration, f64)>,
     /// The least of each slice, newest last, and when the newest began.
     slices: VecDeque<f64>,
     slice_begun: Option<Instant>,
@@ -48,8 +50,8 @@ impl Queue {
             *self = Self::default();
             return;
         }
-        self.recent.push_back((departed, delay_ms));
-        while self.recent.front().is_some_and(|(at, _)| departed.saturating_duration_since(*at) > SHORT)
+        self.recent.push_back((arrived, delay_ms));
+        while self.recent.front().is_some_and(|(at, _)| arrived.saturating_sub(*at) > SHORT)
             || self.recent.len() > MAX_RECENT
         {
             self.recent.pop_front();
@@ -75,7 +77,7 @@ impl Queue {
 
     /// The queue is longer than the trend would let it grow.
     pub(super) fn is_long(&self) -> bool {
-        self.standing_ms() > ACCEPTED_MS
+        self.standing_ms() > LONG_MS
     }
 
     /// Share of the estimate to be sent at present.

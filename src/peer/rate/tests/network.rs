@@ -144,6 +144,7 @@ pub(super) struct Flow {
     /// The estimate, every 50 ms.
     pub(super) estimates: Vec<(Duration, f64)>,
     pub(super) padding: usize,
+    pub(super) departures: Vec<(Duration, usize)>,
 }
 
 impl Flow {
@@ -167,6 +168,7 @@ impl Flow {
             arrivals: Vec::new(),
             estimates: Vec::new(),
             padding: 0,
+            departures: Vec::new(),
         }
     }
 
@@ -303,6 +305,7 @@ impl Network {
     fn depart(&mut self, flow: &mut Flow, octets: usize, media: bool) {
         let cluster = flow.estimator.handle_departure(self.epoch + self.now, octets);
         let mut arrived = self.path.carry(self.now, octets);
+        flow.departures.push((self.now, octets));
         if let Some(arrived) = &mut arrived
             && *arrived < self.stalled_until
         {
