@@ -119,8 +119,8 @@ impl Pacer {
         self.waiting_for_keyframe = true;
     }
 
-    /// Charges audio, `octets` of payload, to the budget.
-    pub(super) fn handle_audio(&mut self, now: Instant, octets: usize) {
+    /// Charges what does not wait here, sound and repairs, `octets` of payload, to the budget.
+    pub(super) fn handle_unpaced(&mut self, now: Instant, octets: usize) {
         self.charge(now, octets);
     }
 

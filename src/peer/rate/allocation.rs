@@ -39,9 +39,9 @@ impl Default for Allocation {
 }
 
 impl Allocation {
-    /// The targets for this estimate, of which repairs and protection of pictures take so much at present (both in bits
-    /// per second).
-    pub(in crate::peer) fn shares(&mut self, estimate: f64, protection: f64) -> Shares {
+    /// The targets for this estimate, of which `now` may be sent at present and repairs and protection of pictures take
+    /// `protection` (all in bits per second).
+    pub(in crate::peer) fn shares(&mut self, estimate: f64, now: f64, protection: f64) -> Shares {
         if estimate < VIDEO_OFF_BELOW {
             self.video = false;
         } else if estimate > VIDEO_ON_ABOVE {
@@ -54,7 +54,7 @@ impl Allocation {
         } else {
             AUDIO_NORMAL
         };
-        let rest = (estimate - audio - AUDIO_OVERHEAD).max(0.0);
+        let rest = (now.min(estimate) - audio - AUDIO_OVERHEAD).max(0.0);
         let rest = rest - protection.min(rest * MAX_PROTECTION);
         Shares { audio, video: if self.video { rest * (1.0 - VIDEO_OVERHEAD) } else { 0.0 } }
     }

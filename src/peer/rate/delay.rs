@@ -166,7 +166,8 @@ impl DelayBased {
 
     fn decrease(&mut self, now: Instant, supply_is_low: bool, throughput: Option<f64>, rtt: Duration) {
         let pause = rtt.clamp(MIN_DECREASE_INTERVAL, MAX_DECREASE_INTERVAL);
-        let collapsed = !supply_is_low && throughput.is_some_and(|carried| carried < self.estimate * COLLAPSE);
+        let collapsed =
+            !supply_is_low && throughput.is_some_and(|carried| carried < self.estimate * COLLAPSE);
         if !collapsed && self.decreased.is_some_and(|at| now.saturating_duration_since(at) < pause) {
             return;
         }

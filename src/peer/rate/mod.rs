@@ -74,7 +74,10 @@ pub(super) struct Estimator {
     probes: Probes,
     epoch: Option<Instant>,
     target: f64,
-    heard: Option<Instant>,
+    /// Something has left, so the probing has begun.
+    begun: bool,
+    /// Since when something has been on its way without any word of it.
+    waiting: Option<Instant>,
     /// The estimate before the remote fell silent.
     former: Option<f64>,
     next_decay: Option<Instant>,
@@ -101,7 +104,8 @@ impl Estimator {
             probes: Probes::new(max),
             epoch: None,
             target: start,
-            heard: None,
+            begun: false,
+            waiting: None,
             former: None,
             next_decay: None,
             limit: None,
@@ -112,8 +116,9 @@ impl Estimator {
     /// Learns that a packet of so many octets leaves; returns the probe that it is part of. The first one begins the
     /// probing: there is a path.
     pub(super) fn handle_departure(&mut self, now: Instant, octets: usize) -> Option<u32> {
-        if self.heard.is_none() {
-            self.heard = Some(now);
+        self.waiting.get_or_insert(now);
+        if !self.begun {
+            self.begun = true;
             if self.blind.is_none() {
                 self.probes.begin(now, self.target);
             }
@@ -126,10 +131,10 @@ impl Estimator {
         if outcomes.is_empty() || self.blind.is_some() {
             return;
         }
-        let back = self.heard.is_some_and(|heard| now.saturating_duration_since(heard) >= SILENCE);
-        self.heard = Some(now);
+        self.waiting = None;
         self.next_decay = None;
-        if let Some(former) = self.former.take().filter(|_| back) {
+        let former = self.former.take();
+        if let Some(former) = former {
             self.come_back(now, former);
         }
         let epoch = *self.epoch.get_or_insert(outcomes[0].departed);
@@ -152,7 +157,7 @@ impl Estimator {
         let seen = Seen { supply_is_low, queue_is_long, throughput };
         let delay = self.delay.handle_feedback(now, outcomes, &seen, rtt);
         // What was sent into the silence was lost with the path, not to congestion.
-        if !back {
+        if former.is_none() {
             self.loss.handle_feedback(now, outcomes, delay, throughput);
         }
         self.combine(now);
@@ -247,7 +252,7 @@ impl Estimator {
 
     /// The packets take another way from here on: what was learned of the old one is no longer true.
     pub(super) fn handle_route(&mut self, now: Instant) {
-        if self.blind.is_some() || self.heard.is_none() {
+        if self.blind.is_some() || !self.begun {
             return;
         }
         let former = self.former.take().unwrap_or(self.target);
@@ -257,12 +262,15 @@ impl Estimator {
         self.combine(now);
     }
 
+    /// When the estimate shrinks next, if nothing is heard until then.
+    fn silent_at(&self) -> Option<Instant> {
+        let waiting = self.waiting.filter(|_| self.blind.is_none())?;
+        Some(self.next_decay.unwrap_or(waiting + SILENCE))
+    }
+
     /// Lets time pass: without feedback the estimate shrinks.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if let Some(heard) = self.heard
-            && self.blind.is_none()
-            && now >= self.next_decay.unwrap_or(heard + SILENCE)
-        {
+        if self.silent_at().is_some_and(|at| at <= now) {
             self.next_decay = Some(now + SILENCE);
             self.former.get_or_insert(self.target);
             self.target = (self.target * SILENCE_FACTOR).max(MIN_BITS_PER_SECOND);
@@ -274,9 +282,7 @@ impl Estimator {
 
     /// When to call [`Self::handle_timeout`] again, and to ask for padding.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let heard = self.heard.filter(|_| self.blind.is_none())?;
-        let decay = self.next_decay.unwrap_or(heard + SILENCE);
-        Some(self.probes.poll_timeout().map_or(decay, |probe| probe.min(decay)))
+        [self.probes.poll_timeout(), self.silent_at()].into_iter().flatten().min()
     }
 
     /// Octets of one packet of padding that the running probe wants to leave now.

@@ -90,8 +90,19 @@ fn a_drop_of_capacity_is_followed_at_once_and_its_end_as_well() {
     }
     for step in 0..40 {
         let at = s(20) + ms(step * 50);
-        let sent = flow.departures.iter().filter(|(when, _)| (at..at + ms(50)).contains(when)).map(|(_, octets)| octets).sum::<usize>();
-        println!("{} est {:.0} sending {} delay {:?}", step * 50, flow.at(at), sent * 8 * 20, flow.delay(at..at + ms(50), 50));
+        let sent = flow
+            .departures
+            .iter()
+            .filter(|(when, _)| (at..at + ms(50)).contains(when))
+            .map(|(_, octets)| octets)
+            .sum::<usize>();
+        println!(
+            "{} est {:.0} sending {} delay {:?}",
+            step * 50,
+            flow.at(at),
+            sent * 8 * 20,
+            flow.delay(at..at + ms(50), 50)
+        );
     }
     println!("back to 1.5M after {:?}", flow.reaches(s(40), 1_500_000.0));
 }

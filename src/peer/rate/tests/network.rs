@@ -105,8 +105,7 @@ impl Path {
             return None;
         }
         let begin = self.busy_until.max(now);
-        self.busy_until =
-            begin + Duration::from_secs_f64(octets as f64 * 8.0 / self.bits_per_second(begin));
+        self.busy_until = begin + Duration::from_secs_f64(octets as f64 * 8.0 / self.bits_per_second(begin));
         let jitter = self.jitter.mul_f64(self.random.share());
         (!self.is_lost()).then_some(self.busy_until + self.delay + jitter)
     }
@@ -200,7 +199,10 @@ impl Flow {
         let mut delays: Vec<Duration> =
             self.arrivals.iter().filter(|(at, ..)| time.contains(at)).map(|(_, delay, _)| *delay).collect();
         delays.sort();
-        delays.get((delays.len() * percentile / 100).min(delays.len().saturating_sub(1))).copied().unwrap_or_default()
+        delays
+            .get((delays.len() * percentile / 100).min(delays.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -263,11 +265,13 @@ impl Network {
 
     fn produce(&mut self, flow: &mut Flow) {
         let now = self.epoch + self.now;
-        let shares = flow.allocation.shares(flow.estimator.send_bits_per_second(), 0.0);
+        let estimator = &flow.estimator;
+        let shares =
+            flow.allocation.shares(estimator.bits_per_second(), estimator.send_bits_per_second(), 0.0);
         if flow.next_sound <= self.now {
             flow.next_sound += ms(20);
             let octets = (shares.audio / 50.0 / 8.0) as usize;
-            flow.pacer.handle_audio(now, octets);
+            flow.pacer.handle_unpaced(now, octets);
             self.depart(flow, octets + OVERHEAD, true);
         }
         if flow.next_picture <= self.now {
