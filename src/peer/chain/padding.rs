@@ -16,7 +16,7 @@ const ELEMENT: usize = 255;
 /// And its own header.
 const ELEMENT_HEADER: usize = 2;
 /// Elements at most.
-const ELEMENTS: usize = 5;
+const ELEMENTS: u8 = 5;
 /// RTP header, header of the extension block, the crate's padding, and the elements that the chain adds (sequence number
 /// and time).
 const FIXED: usize = 12 + 4 + 4 + (2 + 2) + (2 + 3);
@@ -50,11 +50,32 @@ pub(super) fn padding(to: Repair, sequence_number: u16, timestamp: u32, octets: 
             break;
         }
         let length = (rest - ELEMENT_HEADER).min(ELEMENT);
-        header.extensions.push(rtp::header::Extension {
-            id: FIRST_ID + element as u8,
-            payload: Bytes::from_static(&ZEROS[..length]),
-        });
+        // By the crate's own function, which counts the block's padding with it.
+        if header.set_extension(FIRST_ID + element, Bytes::from_static(&ZEROS[..length])).is_err() {
+            break;
+        }
         rest -= length + ELEMENT_HEADER;
     }
     rtp::Packet { header, payload: Bytes::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtc::shared::marshal::{Marshal, MarshalSize, Unmarshal};
+
+    #[test]
+    fn padding_has_the_size_asked_for_and_arrives_without_a_payload() {
+        for octets in 50..1_300 {
+            let mut packet = padding(Repair { ssrc: 7, payload_type: 103 }, 1, 2, octets);
+            packet.header.set_extension(4, Bytes::from_static(&[1, 2, 3])).expect("fits");
+            packet.header.set_extension(5, Bytes::from_static(&[9, 8])).expect("fits");
+            let wire = packet.marshal().expect("marshals");
+            assert_eq!(wire.len(), packet.marshal_size());
+            assert!(wire.len().abs_diff(octets) <= 8, "{} for {octets}", wire.len());
+            let read = rtp::Packet::unmarshal(&mut wire.freeze()).expect("unmarshals");
+            assert!(read.payload.is_empty(), "{octets}: {:?}", read.payload);
+            assert_eq!(read.header.get_extension(5), Some(Bytes::from_static(&[9, 8])), "{octets}");
+        }
+    }
 }

@@ -172,6 +172,7 @@ impl DelayBased {
             return;
         }
         self.decreased = Some(now);
+        tracing::debug!(estimate = self.estimate, ?throughput, supply_is_low, "the queue grows");
         if supply_is_low {
             // What arrives is what we had to send, and tells nothing of what the path carries.
             self.estimate *= DECREASE;

@@ -161,6 +161,9 @@ impl Estimator {
             self.loss.handle_feedback(now, outcomes, delay, throughput);
         }
         self.combine(now);
+        if let Some(probe) = measured.filter(|_| self.delay.is_overused()) {
+            tracing::debug!(?probe, estimate = self.target, "a probe arrived while the queue grew");
+        }
         let measured = measured.filter(|_| !self.delay.is_overused());
         if let Some(probe) = measured {
             self.handle_probe(now, probe);
@@ -180,6 +183,7 @@ impl Estimator {
     }
 
     fn handle_probe(&mut self, now: Instant, probe: Cluster) {
+        tracing::debug!(?probe, estimate = self.target, "a probe arrived");
         if self.probes.believes(&probe, self.target, self.delay.knows_capacity()) {
             self.delay.handle_probe(probe.bits_per_second, self.probes.is_first(probe.id));
             self.combine(now);

@@ -29,6 +29,8 @@ const MAX_LENGTH: Duration = Duration::from_millis(60);
 const SHARED_LENGTH: Duration = Duration::from_millis(50);
 /// A probe that has not left after so many times its length (a busy machine) is taken as it is.
 const GIVE_UP: u32 = 4;
+/// More than what the division of a length into parts may lose.
+const ROUNDING: Duration = Duration::from_micros(1);
 /// Bounds of a padding packet, octets on the wire.
 const MIN_OCTETS: usize = 120;
 const MAX_OCTETS: usize = 1_150;
@@ -37,8 +39,10 @@ const RESULT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time between attempts: doubles with each failure (libwebrtc: always 5 s).
 const MIN_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// No attempt for so long after the last sign of congestion.
+/// No attempt for so long after the last sign of congestion …
 const CALM: Duration = Duration::from_millis(1_500);
+/// … and none is needed for a reason after so long without: near a limit the estimate would have met it again.
+const LONG_CALM: Duration = Duration::from_secs(4);
 /// An estimate that fell below this share of its best is worth an attempt (libwebrtc `kBitrateDropThreshold`).
 const DROPPED: f64 = 0.66;
 /// The best is forgotten by so much with each failed attempt.
@@ -70,6 +74,8 @@ struct Running {
     since: Instant,
     sent_octets: usize,
     sent_packets: usize,
+    /// Parts of its length in which something has left.
+    slots: usize,
 }
 
 impl Running {
@@ -79,7 +85,8 @@ impl Running {
 
     /// Octets of one padding packet.
     fn size(&self) -> usize {
-        (self.budget() / PACKETS).clamp(MIN_OCTETS, MAX_OCTETS)
+        let rest = self.budget().saturating_sub(self.sent_octets);
+        (self.budget() / PACKETS).min(rest).clamp(MIN_OCTETS, MAX_OCTETS)
     }
 
     fn is_complete(&self, now: Instant) -> bool {
@@ -88,9 +95,12 @@ impl Running {
         (sent && elapsed >= self.length * 2 / 3) || elapsed >= self.length * GIVE_UP
     }
 
-    /// When the next packet of padding is due.
+    /// When the next packet of padding is due: when the octets fall behind the rate, or the packets behind their number.
+    /// A picture may fill a probe at one stroke, but what it shows has to last for its length.
     fn due(&self) -> Instant {
-        self.since + Duration::from_secs_f64(self.sent_octets as f64 * 8.0 / self.bits_per_second)
+        let by_octets = Duration::from_secs_f64(self.sent_octets as f64 * 8.0 / self.bits_per_second);
+        let by_packets = self.length * (self.slots as u32) / PACKETS as u32;
+        self.since + by_octets.min(by_packets)
     }
 }
 
@@ -182,6 +192,9 @@ impl Probes {
         let running = self.running.as_mut()?;
         running.sent_octets += octets;
         running.sent_packets += 1;
+        let elapsed = now.saturating_duration_since(running.since) + ROUNDING;
+        let part = elapsed.as_secs_f64() / running.length.as_secs_f64();
+        running.slots = running.slots.max((part * PACKETS as f64) as usize + 1);
         let id = running.id;
         clusters.handle_departure(id, octets);
         Some(id)
@@ -201,8 +214,15 @@ impl Probes {
             let id = self.next_id;
             self.next_id = self.next_id.wrapping_add(1);
             let length = if self.limited { self.length.max(SHARED_LENGTH) } else { self.length };
-            self.running =
-                Some(Running { id, bits_per_second, length, since: now, sent_octets: 0, sent_packets: 0 });
+            self.running = Some(Running {
+                id,
+                bits_per_second,
+                length,
+                since: now,
+                sent_octets: 0,
+                sent_packets: 0,
+                slots: 0,
+            });
         }
     }
 
@@ -225,9 +245,9 @@ impl Probes {
 
     fn attempt(&mut self, now: Instant, clusters: &mut Clusters) {
         let Some(state) = self.state else { return };
-        let calm = self.troubled.is_none_or(|at| now.saturating_duration_since(at) >= CALM);
-        let worthwhile = state.supply_is_low || !self.limited || state.estimate < self.best * DROPPED;
-        if calm && worthwhile {
+        let calm = |time| self.troubled.is_none_or(|at| now.saturating_duration_since(at) >= time);
+        let worthwhile = state.supply_is_low || calm(LONG_CALM) || state.estimate < self.best * DROPPED;
+        if calm(CALM) && worthwhile {
             self.push(state.estimate, state.estimate * SCALE);
             self.advance(now, clusters);
         }
@@ -242,10 +262,11 @@ impl Probes {
     /// When something is to be done.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.running {
-            Some(running) if running.sent_octets < running.budget() || running.sent_packets < PACKETS => {
-                Some(running.due().min(running.since + running.length * GIVE_UP))
+            Some(running) => {
+                let full = running.sent_octets >= running.budget() && running.sent_packets >= PACKETS;
+                let end = if full { running.length * 2 / 3 } else { running.length * GIVE_UP };
+                Some(running.due().min(running.since + end))
             }
-            Some(running) => Some(running.since + running.length * 2 / 3),
             None => self.expected.map_or(self.next_attempt, |(_, until)| {
                 Some(self.next_attempt.map_or(until, |attempt| attempt.max(until)))
             }),
