@@ -106,6 +106,23 @@ fn a_drop_of_capacity_is_followed_at_once_and_its_end_as_well() {
 }
 
 #[test]
+fn a_drop_below_what_there_is_to_send_does_not_sink_the_estimate_to_the_floor() {
+    let mut path = Path::new(2_500_000.0, 12);
+    path.queue = ms(1_000);
+    path.capacity.push((s(10), 400_000.0));
+    let mut flow = Flow::new(Duration::ZERO, 2_500_000.0);
+    flow.supply = 1_000_000.0;
+    let mut network = Network::new(path, vec![flow]);
+    network.run(s(30));
+    let flow = &network.flows[0];
+    timeline("drop while little is sent", flow, s(30));
+    let least = flow.estimates.iter().map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
+    assert!(least > 180_000.0, "{least}");
+    assert!(flow.delay(s(12) + ms(500)..s(30), 95) < ms(200));
+    assert!((0.7..1.05).contains(&(flow.mean(s(12)..s(30)) / 400_000.0)));
+}
+
+#[test]
 fn two_calls_share_a_link_fairly() {
     for (delay, later) in [(25, 0), (25, 10), (50, 10)] {
         let mut path = Path::new(2_000_000.0, 7);
