@@ -29,7 +29,7 @@ impl Server {
     pub(crate) fn start_within(namespace: Option<&str>, address: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (said, log) = (folder.path().join("said"), folder.path().join("server.log"));
-        let mut command = process::command(namespace, env!("CARGO_BIN_EXE_ahoy-server"));
+        let mut command = process::command(namespace, env!("CARGO_BIN_EXE_ahoy-server").as_ref());
         command
             .args(["--listen", &address.to_string()])
             .stdin(Stdio::null())

@@ -8,7 +8,7 @@
 //! | Slot | Who | Reading | Writing |
 //! |---|---|---|---|
 //! | 1 400 | [`repeat::Repeat`] | answers NACK where there is no RTX | keeps what was sent |
-//! | 1 500 | [`transport::Transport`] | congestion feedback to the estimator | numbers and stamps every RTP packet |
+//! | 1 500 | [`transport::Transport`] | congestion feedback to the estimator | numbers and stamps every RTP packet, adds padding for probes |
 //! | 4 000 | [`resend::Resend`] | answers NACK by RTX | keeps what was sent |
 //! | 6 400 | the crate's TWCC receiver, before probes end in the next | | congestion feedback to the remote |
 //! | 6 500 | [`unwrap::Unwrap`] | RTX becomes the packet it repairs | |
@@ -23,9 +23,11 @@
 
 pub(super) mod clock;
 pub(super) mod deliver;
+mod departures;
 pub(super) mod gaps;
 #[cfg(test)]
 mod gaps_tests;
+mod padding;
 mod reordering;
 pub(super) mod repeat;
 pub(super) mod request;
