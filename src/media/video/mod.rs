@@ -16,6 +16,7 @@ pub mod receiver;
 pub mod record;
 pub mod rgba;
 pub mod stats;
+pub mod vp8;
 pub mod worker;
 
 mod cadence;

@@ -15,7 +15,11 @@
 //! | 10 000, 11 000 | the crate's reports | | receiver and sender reports |
 //! | 12 500 | [`tap::Tap`] | PLI, FIR and receiver reports to the encoders | |
 //! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
+pub(super) mod bound;
+#[cfg(test)]
+mod codec_tests;
 pub(super) mod deliver;
+pub(super) mod formats;
 pub(super) mod request;
 pub(super) mod resend;
 pub(super) mod tap;

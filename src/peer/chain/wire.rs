@@ -1,5 +1,6 @@
 //! What the interceptors know and others may read: counters and the estimate, in atomics.
 
+use super::formats::Formats;
 use crate::peer::PeerStats;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -45,6 +46,8 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) rtt_reported: AtomicBool,
     /// Send-side bandwidth estimate for everything, bits per second.
     pub(in crate::peer) estimate: AtomicU32,
+    /// Payload types of the pictures that we receive.
+    pub(in crate::peer) formats: Formats,
     /// Media may flow: ICE and DTLS are up.
     pub(in crate::peer) connected: AtomicBool,
 }
