@@ -29,6 +29,8 @@ mod scale;
 mod y4m;
 
 #[cfg(test)]
+mod codec_tests;
+#[cfg(test)]
 mod loopback;
 #[cfg(test)]
 mod reassembly_tests;
