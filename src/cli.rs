@@ -48,6 +48,8 @@ pub struct Agent {
 pub enum CodecName {
     /// H.264.
     H264,
+    /// VP8.
+    Vp8,
 }
 
 /// On or off.
@@ -102,7 +104,7 @@ pub struct Participant {
     #[arg(long, value_name = "BITS_PER_SECOND", default_value_t = DEFAULT_MAX_BITS_PER_SECOND,
           value_parser = clap::value_parser!(u32).range(30_000..=50_000_000))]
     pub max_bitrate: u32,
-    /// The video codec to offer first.
+    /// The video codec to prefer, for what we send and in what we offer and answer; the other one stays second.
     #[arg(long, value_enum, default_value = "h264")]
     pub codec: CodecName,
     /// Settings file to use instead of the user's own.
@@ -145,9 +147,10 @@ impl Participant {
             settings,
             record_video: self.record_video.clone(),
             max_bits_per_second: self.max_bitrate,
-            video_codecs: vec![match self.codec {
-                CodecName::H264 => VideoCodec::H264,
-            }],
+            video_codecs: match self.codec {
+                CodecName::H264 => vec![VideoCodec::H264, VideoCodec::Vp8],
+                CodecName::Vp8 => vec![VideoCodec::Vp8, VideoCodec::H264],
+            },
             ..EngineOptions::default()
         }
     }

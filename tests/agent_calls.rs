@@ -52,6 +52,37 @@ fn both_see_and_hear_each_other() {
 }
 
 #[test]
+fn each_side_sends_the_codec_that_it_was_told_to_prefer() {
+    let _turn = exclusive();
+    let server = Server::start();
+    let vp8 = Options::lively().with("--codec", "vp8");
+    let (mut alice, mut bob) = pair(&server, Options::lively(), vp8);
+    connect(&mut alice, &mut bob);
+    for (agent, sent, received) in [(&mut alice, "H264", "VP8"), (&mut bob, "VP8", "H264")] {
+        assert_picture_moves(agent);
+        agent.wait_stats("names both codecs", SOON, |stats| {
+            stats["video_sent"]["codec"] == sent && stats["video_received"]["codec"] == received
+        });
+    }
+}
+
+#[test]
+fn two_who_prefer_vp8_see_and_hear_each_other() {
+    let _turn = exclusive();
+    let server = Server::start();
+    let vp8 = Options::lively().with("--codec", "vp8");
+    let (mut alice, mut bob) = pair(&server, vp8.clone(), vp8);
+    connect(&mut alice, &mut bob);
+    for agent in [&mut alice, &mut bob] {
+        assert_picture_moves(agent);
+        let stats = agent.wait_stats("hears", SOON, is_heard);
+        assert_eq!(stats["video_received"]["codec"], "VP8", "{stats}");
+    }
+    alice.hang_up();
+    assert_eq!(bob.wait_ended(SOON), "alice hung up.");
+}
+
+#[test]
 fn a_call_that_is_refused_says_so_and_the_next_one_can_be_answered() {
     let _turn = exclusive();
     let server = Server::start();

@@ -163,6 +163,36 @@ fn ahoy_calls_and_the_browser_hangs_up() {
 }
 
 #[test]
+fn a_browser_with_both_codecs_sends_and_gets_h264_whoever_calls() {
+    let _turn = exclusive();
+    let mut scene = Scene::new(Options::lively());
+    for guest_calls in [true, false] {
+        scene.connect(guest_calls);
+        assert_eq!(scene.guest.codecs(SOON), ("video/H264".to_owned(), "video/H264".to_owned()));
+        scene.guest.hang_up();
+        scene.alice.wait_idle(SOON);
+    }
+}
+
+#[test]
+fn a_browser_that_has_only_vp8_sees_and_is_seen_whoever_calls() {
+    let _turn = exclusive();
+    let mut scene = Scene::new(Options::lively());
+    scene.guest.use_only("video/VP8");
+    for guest_calls in [true, false] {
+        scene.connect(guest_calls);
+        scene.assert_both_see_and_hear();
+        assert_eq!(scene.guest.codecs(SOON), ("video/VP8".to_owned(), "video/VP8".to_owned()));
+        scene.alice.wait_stats("names the codec", SOON, |stats| {
+            stats["video_received"]["codec"] == "VP8" && stats["video_sent"]["codec"] == "VP8"
+        });
+        scene.guest.hang_up();
+        scene.alice.wait_idle(SOON);
+    }
+    scene.assert_guest_is_well();
+}
+
+#[test]
 fn a_hang_up_without_a_target_ends_no_call_but_that_of_its_sender() {
     let _turn = exclusive();
     let mut scene = Scene::new(Options::lively());

@@ -28,7 +28,7 @@ fn open(number: u64) -> End {
         ice_servers: Vec::new(),
         relay_only: false,
         max_bits_per_second: 2_000_000,
-        video_codecs: vec![VideoCodec::H264],
+        video_codecs: vec![VideoCodec::H264, VideoCodec::Vp8],
     };
     let (events_in, events) = mpsc::channel(256);
     let peer = Peer::open(PeerTag { call: CallId(number), generation: 0 }, config, ports, events_in);

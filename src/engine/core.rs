@@ -5,8 +5,8 @@ use super::board::Board;
 use super::echo::Echo;
 use super::hosting::{HostingDesk, HostingEvent};
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
-use super::rings::Rings;
 use super::network::{self, NEWS_CAPACITY, NetworkNews};
+use super::rings::Rings;
 use super::wishes::Waiting;
 use super::{
     AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Question,

@@ -46,7 +46,7 @@ impl Default for EngineOptions {
             complaint: None,
             record_video: None,
             max_bits_per_second: DEFAULT_MAX_BITS_PER_SECOND,
-            video_codecs: vec![VideoCodec::H264],
+            video_codecs: vec![VideoCodec::H264, VideoCodec::Vp8],
             stats_interval: Duration::from_secs(1),
             pictures: false,
             list_devices: false,

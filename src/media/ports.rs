@@ -23,6 +23,8 @@ pub const FEEDBACK_CAPACITY: usize = 16;
 pub enum VideoCodec {
     /// H.264 Constrained Baseline, packetization mode 1 (RFC 6184).
     H264,
+    /// VP8 (RFC 6386, RFC 7741).
+    Vp8,
 }
 
 impl VideoCodec {
@@ -30,6 +32,7 @@ impl VideoCodec {
     pub fn name(self) -> &'static str {
         match self {
             Self::H264 => "H264",
+            Self::Vp8 => "VP8",
         }
     }
 }
@@ -49,6 +52,7 @@ impl CodecCell {
         let value = match codec {
             None => 0,
             Some(VideoCodec::H264) => 1,
+            Some(VideoCodec::Vp8) => 2,
         };
         self.0.store(value, Ordering::Relaxed);
     }
@@ -56,6 +60,7 @@ impl CodecCell {
     pub(crate) fn value(&self) -> Option<VideoCodec> {
         match self.0.load(Ordering::Relaxed) {
             1 => Some(VideoCodec::H264),
+            2 => Some(VideoCodec::Vp8),
             _ => None,
         }
     }
@@ -66,13 +71,13 @@ impl CodecCell {
 pub struct EncodedFrame {
     /// What it is coded with.
     pub codec: VideoCodec,
-    /// The access unit; for H.264 in Annex B byte-stream format.
+    /// The access unit; for H.264 in Annex B byte-stream format, for VP8 a frame as RFC 6386 section 9 has it.
     pub data: Bytes,
     /// When the picture was captured.
     pub captured: Instant,
     /// RTP timestamp, 90 kHz clock.
     pub rtp_timestamp: u32,
-    /// True if decoding can start here (IDR).
+    /// True if decoding can start here.
     pub keyframe: bool,
 }
 

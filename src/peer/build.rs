@@ -1,5 +1,6 @@
 //! Makes the `webrtc` connection: settings, codecs, interceptors, tracks, sockets.
 
+use super::chain::bound::{Bindings, Bound};
 use super::chain::clock::Clock;
 use super::chain::deliver::Deliver;
 use super::chain::repeat::Repeat;
@@ -13,9 +14,11 @@ use super::handler::{Handler, NOTICE_CAPACITY, Notice};
 use super::rate::Estimator;
 use super::{PeerConfig, PeerError, codecs};
 use crate::config::IceServer;
-use crate::media::ports::{ReceivedPacket, SendControl};
+use crate::media::ports::{ReceivedPacket, SendControl, VideoCodec};
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{ReceiverReportBuilder, Registry, SenderReportBuilder, Slot, TwccReceiverBuilder};
+use rtc::interceptor::{
+    Interceptor, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot, TwccReceiverBuilder,
+};
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceServer};
@@ -25,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, RTCIceTransportPolicy, SettingEngine};
 use webrtc::rtp_transceiver::RtpSender;
@@ -62,6 +65,11 @@ pub(super) struct Built {
     pub(super) video_track: Arc<TrackLocalStaticRTP>,
     pub(super) audio_ssrc: u32,
     pub(super) video_ssrc: u32,
+    pub(super) repair_ssrc: u32,
+    /// Tells the chain of our picture's stream, after each negotiation.
+    pub(super) bindings: watch::Sender<Bindings>,
+    /// Codecs that we would rather send, best first.
+    pub(super) video_codecs: Vec<VideoCodec>,
     /// An event of the driver was lost.
     pub(super) overflowed: Arc<AtomicBool>,
 }
@@ -80,16 +88,20 @@ pub(super) async fn build(
 
     let start = f64::from(START_BITS_PER_SECOND);
     let estimator = Estimator::new(start, f64::from(config.max_bits_per_second));
+    let (bindings, agreed) = watch::channel(Bindings::default());
     let registry = Registry::new()
         .with(Slot::from(1_400), Repeat::default())
-        .with(Slot::from(1_500), Transport::new(Arc::clone(&control), Arc::clone(&wire), estimator))
-        .with(Slot::NackResponder, Resend::new(Arc::clone(&wire)))
-        .with(Slot::from(6_500), Unwrap::default())
+        .with(
+            Slot::from(1_500),
+            bound(Transport::new(Arc::clone(&control), Arc::clone(&wire), estimator), &agreed),
+        )
+        .with(Slot::NackResponder, bound(Resend::new(Arc::clone(&wire)), &agreed))
+        .with(Slot::from(6_500), Unwrap::new(Arc::clone(&wire)))
         .with(Slot::NackGenerator, Request::new(Arc::clone(&wire), Arc::clone(&control), video_ssrc))
         .with(Slot::from(6_400), TwccReceiverBuilder::new().with_interval(FEEDBACK_INTERVAL).build())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::from(10_500), Clock::new(Arc::clone(&wire)))
-        .with(Slot::SenderReport, SenderReportBuilder::new().build())
+        .with(Slot::SenderReport, bound(SenderReportBuilder::new().build(), &agreed))
         .with(Slot::from(12_500), Tap::new(Arc::clone(&control), Arc::clone(&wire), audio_ssrc, video_ssrc))
         .with(Slot::from(12_900), Deliver::new(video_in, audio_in, Arc::clone(&wire), Arc::clone(&control)));
 
@@ -133,9 +145,16 @@ pub(super) async fn build(
         video_track,
         audio_ssrc,
         video_ssrc,
+        repair_ssrc,
+        bindings,
+        video_codecs: config.video_codecs.clone(),
         overflowed,
     };
     Ok((built, received))
+}
+
+fn bound<I: Interceptor>(interceptor: I, agreed: &watch::Receiver<Bindings>) -> Bound<I> {
+    Bound::new(interceptor, agreed.clone())
 }
 
 fn settings() -> SettingEngine {

@@ -1,12 +1,17 @@
 //! The codecs and header extensions that we offer.
 
-use super::PeerError;
+use super::chain::bound::Bindings;
+use super::{PeerError, sdp};
 use crate::media::ports::VideoCodec;
+use rtc::interceptor::{self, RTPHeaderExtension, StreamInfo};
 use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX};
+use rtc::peer_connection::configuration::media_engine::{
+    MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
+};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
-    RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RTCRtpSendParameters, RtpCodecKind,
+    RTCRtpHeaderExtensionCapability, RTCRtpParameters, RTCRtpRtxParameters, RTCRtpSendParameters,
+    RtpCodecKind,
 };
 use webrtc::peer_connection::MediaEngine;
 
@@ -24,6 +29,8 @@ const SDES_MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const OPUS_PAYLOAD_TYPE: u8 = 111;
 const H264_PAYLOAD_TYPE: u8 = 102;
 const H264_RTX_PAYLOAD_TYPE: u8 = 103;
+const VP8_PAYLOAD_TYPE: u8 = 96;
+const VP8_RTX_PAYLOAD_TYPE: u8 = 97;
 
 /// Constrained Baseline, level 3.1 (720p30), packetization mode 1 (RFC 6184 section 8.1). What every browser has.
 const H264_PARAMETERS: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
@@ -43,7 +50,14 @@ pub(super) struct Negotiated {
 
 /// The video codec of a MIME type, if we have it.
 pub(super) fn video_codec(mime_type: &str) -> Option<VideoCodec> {
-    mime_type.eq_ignore_ascii_case(MIME_TYPE_H264).then_some(VideoCodec::H264)
+    let is = |other| mime_type.eq_ignore_ascii_case(other);
+    if is(MIME_TYPE_H264) {
+        Some(VideoCodec::H264)
+    } else if is(MIME_TYPE_VP8) {
+        Some(VideoCodec::Vp8)
+    } else {
+        None
+    }
 }
 
 fn feedback(kind: &str, parameter: &str) -> RTCPFeedback {
@@ -60,12 +74,17 @@ fn opus() -> RTCRtpCodec {
     }
 }
 
-fn h264() -> RTCRtpCodec {
+fn video(codec: VideoCodec) -> RTCRtpCodec {
+    let (mime_type, parameters) = match codec {
+        VideoCodec::H264 => (MIME_TYPE_H264, H264_PARAMETERS),
+        // It has parameters (RFC 7741 section 6.1), for receivers with limits that we do not have.
+        VideoCodec::Vp8 => (MIME_TYPE_VP8, ""),
+    };
     RTCRtpCodec {
-        mime_type: MIME_TYPE_H264.into(),
+        mime_type: mime_type.into(),
         clock_rate: 90_000,
         channels: 0,
-        sdp_fmtp_line: H264_PARAMETERS.into(),
+        sdp_fmtp_line: parameters.into(),
         rtcp_feedback: vec![
             feedback("goog-remb", ""),
             feedback("transport-cc", ""),
@@ -86,18 +105,18 @@ pub(super) fn media_engine(video_codecs: &[VideoCodec]) -> Result<MediaEngine, P
     };
     register(opus(), OPUS_PAYLOAD_TYPE, RtpCodecKind::Audio)?;
     for codec in video_codecs {
-        match codec {
-            VideoCodec::H264 => {
-                register(h264(), H264_PAYLOAD_TYPE, RtpCodecKind::Video)?;
-                let repair = RTCRtpCodec {
-                    mime_type: MIME_TYPE_RTX.into(),
-                    clock_rate: 90_000,
-                    sdp_fmtp_line: format!("apt={H264_PAYLOAD_TYPE}"),
-                    ..RTCRtpCodec::default()
-                };
-                register(repair, H264_RTX_PAYLOAD_TYPE, RtpCodecKind::Video)?;
-            }
-        }
+        let (payload_type, repair_type) = match codec {
+            VideoCodec::H264 => (H264_PAYLOAD_TYPE, H264_RTX_PAYLOAD_TYPE),
+            VideoCodec::Vp8 => (VP8_PAYLOAD_TYPE, VP8_RTX_PAYLOAD_TYPE),
+        };
+        register(video(*codec), payload_type, RtpCodecKind::Video)?;
+        let repair = RTCRtpCodec {
+            mime_type: MIME_TYPE_RTX.into(),
+            clock_rate: 90_000,
+            sdp_fmtp_line: format!("apt={payload_type}"),
+            ..RTCRtpCodec::default()
+        };
+        register(repair, repair_type, RtpCodecKind::Video)?;
     }
     for uri in [SDES_MID_URI, TRANSPORT_CC_URI, ABS_SEND_TIME_URI, ABS_CAPTURE_TIME_URI] {
         for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
@@ -109,14 +128,15 @@ pub(super) fn media_engine(video_codecs: &[VideoCodec]) -> Result<MediaEngine, P
     Ok(engine)
 }
 
-/// Our local track of a kind. Its identifiers are random: equal ones on both ends confuse the crate.
+/// Our local track of a kind. A picture's has no codec of its own: it would be the only one that the crate offers
+/// (see [`super::chain::bound`] for what we do instead). Its identifiers are random: equal ones on both ends confuse the crate.
 pub(super) fn local_track(
     stream: &str,
     kind: RtpCodecKind,
     ssrc: u32,
     repair: Option<u32>,
 ) -> MediaStreamTrack {
-    let codec = if kind == RtpCodecKind::Audio { opus() } else { h264() };
+    let codec = if kind == RtpCodecKind::Audio { opus() } else { RTCRtpCodec::default() };
     let encoding = RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters {
             ssrc: Some(ssrc),
@@ -131,22 +151,86 @@ pub(super) fn local_track(
     MediaStreamTrack::new(stream.into(), id.clone(), id, kind, vec![encoding])
 }
 
-/// What was agreed upon for a sender of ours.
-pub(super) fn negotiated(parameters: &RTCRtpSendParameters) -> Negotiated {
+/// What was agreed upon for a sender of ours: of the codecs that the remote takes, the one that we like best.
+pub(super) fn negotiated(parameters: &RTCRtpSendParameters, preferred: &[VideoCodec]) -> Negotiated {
     let codecs = &parameters.rtp_parameters.codecs;
-    let wanted = codecs.iter().find(|codec| {
-        let mime = &codec.rtp_codec.mime_type;
-        mime.eq_ignore_ascii_case(MIME_TYPE_OPUS)
-            // Our packets include FU-A, which mode 0 forbids (RFC 6184 section 6.2).
-            || (video_codec(mime).is_some() && codec.rtp_codec.sdp_fmtp_line.contains("packetization-mode=1"))
+    let opus = codecs.iter().find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(MIME_TYPE_OPUS));
+    let picture = preferred.iter().find_map(|codec| {
+        codecs
+            .iter()
+            .find(|offered| sendable(&offered.rtp_codec) == Some(*codec))
+            .map(|found| (found, *codec))
     });
     let extensions = &parameters.rtp_parameters.header_extensions;
     Negotiated {
-        payload_type: wanted.map(|codec| codec.payload_type),
-        codec: wanted.and_then(|codec| video_codec(&codec.rtp_codec.mime_type)),
+        payload_type: opus.or(picture.map(|(found, _)| found)).map(|codec| codec.payload_type),
+        codec: picture.map(|(_, codec)| codec),
         capture_time_id: extensions
             .iter()
             .find(|extension| extension.uri == ABS_CAPTURE_TIME_URI)
             .and_then(|extension| u8::try_from(extension.id).ok()),
     }
+}
+
+/// The codec, if we may send it in this form.
+fn sendable(codec: &RTCRtpCodec) -> Option<VideoCodec> {
+    let found = video_codec(&codec.mime_type)?;
+    let fits = match found {
+        // Our packets include FU-A, which mode 0 forbids (RFC 6184 section 6.2).
+        VideoCodec::H264 => codec.sdp_fmtp_line.contains("packetization-mode=1"),
+        VideoCodec::Vp8 => true,
+    };
+    fits.then_some(found)
+}
+
+/// Our picture's stream as the chain is told of it, once for each codec that the remote takes.
+pub(super) fn bindings(parameters: &RTCRtpSendParameters, ssrc: u32, repair_ssrc: u32) -> Bindings {
+    let RTCRtpParameters { codecs, header_extensions, .. } = &parameters.rtp_parameters;
+    let repair_type = |payload_type: u8| {
+        let repairs =
+            codecs.iter().filter(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(MIME_TYPE_RTX));
+        let mut found =
+            repairs.filter(|codec| sdp::original(&codec.rtp_codec.sdp_fmtp_line) == Some(payload_type));
+        found.next().map(|codec| codec.payload_type)
+    };
+    let extensions: Vec<RTPHeaderExtension> = header_extensions
+        .iter()
+        .map(|extension| RTPHeaderExtension { uri: extension.uri.clone(), id: extension.id })
+        .collect();
+    let pictures = codecs.iter().filter(|codec| sendable(&codec.rtp_codec).is_some());
+    pictures
+        .map(|codec| {
+            let payload_type_rtx = repair_type(codec.payload_type);
+            let feedback = codec.rtp_codec.rtcp_feedback.iter();
+            StreamInfo {
+                ssrc,
+                ssrc_rtx: payload_type_rtx.map(|_| repair_ssrc),
+                payload_type: codec.payload_type,
+                payload_type_rtx,
+                rtp_header_extensions: extensions.clone(),
+                mime_type: codec.rtp_codec.mime_type.clone(),
+                clock_rate: codec.rtp_codec.clock_rate,
+                rtcp_feedback: feedback
+                    .map(|kind| interceptor::RTCPFeedback {
+                        typ: kind.typ.clone(),
+                        parameter: kind.parameter.clone(),
+                    })
+                    .collect(),
+                ..StreamInfo::default()
+            }
+        })
+        .collect()
+}
+
+/// Whether both say the same of what packets carry.
+pub(super) fn same(one: &Bindings, other: &Bindings) -> bool {
+    let key = |info: &StreamInfo| {
+        let extensions: Vec<(String, u16)> = info
+            .rtp_header_extensions
+            .iter()
+            .map(|extension| (extension.uri.clone(), extension.id))
+            .collect();
+        (info.payload_type, info.payload_type_rtx, extensions)
+    };
+    one.iter().map(key).eq(other.iter().map(key))
 }

@@ -3,7 +3,7 @@
 use super::build::Built;
 use super::handler::Notice;
 use super::path::{POLL_INTERVAL, Path};
-use super::sdp::{self, Setup};
+use super::sdp::{self, Format, Setup};
 use super::send::Agreement;
 use super::{Command, PeerError, PeerEvent, PeerTag, codecs};
 use crate::call::Connectivity;
@@ -146,8 +146,8 @@ impl Connection {
     async fn apply_offer(&mut self, offer: SessionDescription) -> Result<PeerEvent, PeerError> {
         // The crate cannot answer for a sender without a common codec; without the sender it refuses the section.
         let has_video = offer.sdp.lines().any(|line| line.starts_with("m=video "));
-        if has_video && !sdp::offers_our_video(&offer.sdp) && !self.without_video {
-            tracing::warn!("the other side has no H.264: our picture is not sent");
+        if has_video && !sdp::offers_any(&offer.sdp, &self.built.video_codecs) && !self.without_video {
+            tracing::warn!("the other side has no codec of ours: our picture is not sent");
             let sender = &self.built.video_sender;
             self.built.connection.remove_track(sender).await.map_err(PeerError::remote)?;
             self.without_video = true;
@@ -201,12 +201,22 @@ impl Connection {
         self.built.connection.set_local_description(description).await?;
         let text = self.built.connection.local_description().await.map_or(text, |set| set.sdp);
         self.remember_local(&text);
-        Ok(text)
+        Ok(sdp::with_preference(&text, &self.built.video_codecs))
     }
 
     fn remember_local(&mut self, sdp: &str) {
         self.mid = sdp::first_mid(sdp).map(str::to_owned);
         self.username_fragment = sdp::attribute(sdp, "ice-ufrag").map(str::to_owned);
+        for format in sdp::formats(sdp) {
+            match format {
+                Format::Picture(payload_type, codec) => {
+                    self.built.wire.formats.set_codec(payload_type, codec);
+                }
+                Format::Repair(payload_type, original) => {
+                    self.built.wire.formats.set_original(payload_type, original);
+                }
+            }
+        }
     }
 
     fn report_remote_tracks(&self, sdp: &str) -> Result<(), PeerError> {
@@ -217,14 +227,25 @@ impl Connection {
     /// Reads what may be written now, after a negotiation is complete.
     async fn read_agreement(&mut self) {
         let mut agreement = Agreement::default();
-        for (sender, kind) in [
-            (&self.built.audio_sender, &mut agreement.audio),
-            (&self.built.video_sender, &mut agreement.video),
-        ] {
-            match sender.get_parameters().await {
-                Ok(parameters) => *kind = codecs::negotiated(&parameters),
-                Err(error) => tracing::debug!(%error, "a sender has no parameters"),
+        let preferred = &self.built.video_codecs;
+        match self.built.audio_sender.get_parameters().await {
+            Ok(parameters) => agreement.audio = codecs::negotiated(&parameters, preferred),
+            Err(error) => tracing::debug!(%error, "the sound's sender has no parameters"),
+        }
+        match self.built.video_sender.get_parameters().await {
+            Ok(parameters) => {
+                agreement.video = codecs::negotiated(&parameters, preferred);
+                let (ssrc, repair_ssrc) = (self.built.video_ssrc, self.built.repair_ssrc);
+                let bindings = codecs::bindings(&parameters, ssrc, repair_ssrc);
+                self.built.bindings.send_if_modified(|current| {
+                    let changed = !codecs::same(current, &bindings);
+                    if changed {
+                        *current = bindings;
+                    }
+                    changed
+                });
             }
+            Err(error) => tracing::debug!(%error, "the picture's sender has no parameters"),
         }
         self.built.control.set_video_codec(agreement.video.codec);
         self.agreement.send_replace(agreement);

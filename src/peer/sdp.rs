@@ -1,6 +1,10 @@
 //! What we read from and change in SDP ourselves (RFC 8866, RFC 8829). Text in, text out; hostile text gives nothing.
 
+use crate::media::ports::VideoCodec;
 use sha2::{Digest, Sha256};
+
+/// Words of a media line in front of its payload types: media, port, protocol (RFC 8866 section 5.14).
+const MEDIA_WORDS: usize = 3;
 
 /// DTLS role in an answer (RFC 8842 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,10 +170,65 @@ pub(super) fn is_usable_candidate(candidate: &str) -> bool {
         && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
-/// Whether a description has a video section in which H.264 is offered.
-pub(super) fn offers_our_video(sdp: &str) -> bool {
-    sdp.lines().any(|line| {
-        let codec = line.strip_prefix("a=rtpmap:").and_then(|map| map.split_once(' '));
-        codec.is_some_and(|(_, name)| name.trim_end().eq_ignore_ascii_case("H264/90000"))
+/// A payload type of the pictures in a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// A codec of ours.
+    Picture(u8, VideoCodec),
+    /// Retransmissions, and the payload type of what they repair (RFC 4588 section 8.1).
+    Repair(u8, u8),
+}
+
+/// The payload types of our codecs and of their repairs in a description.
+pub(super) fn formats(sdp: &str) -> impl Iterator<Item = Format> {
+    sdp.lines().filter_map(|line| {
+        if let Some(map) = line.strip_prefix("a=rtpmap:") {
+            let (payload_type, name) = map.split_once(' ')?;
+            let name = name.trim_end();
+            let codec = [("H264/90000", VideoCodec::H264), ("VP8/90000", VideoCodec::Vp8)]
+                .into_iter()
+                .find_map(|(known, codec)| name.eq_ignore_ascii_case(known).then_some(codec))?;
+            Some(Format::Picture(payload_type.parse().ok()?, codec))
+        } else {
+            let (payload_type, parameters) = line.strip_prefix("a=fmtp:")?.split_once(' ')?;
+            Some(Format::Repair(payload_type.parse().ok()?, original(parameters)?))
+        }
     })
+}
+
+/// The description with the payload types of its pictures in our order of preference: who receives it sends the
+/// first that it can (RFC 8829 section 5.3.1 lets an answer have an order of its own).
+pub(super) fn with_preference(sdp: &str, preferred: &[VideoCodec]) -> String {
+    let known: Vec<Format> = formats(sdp).collect();
+    let rank = |payload_type: &str| {
+        let codec = known.iter().find_map(|format| match format {
+            Format::Picture(known, codec) if payload_type.parse() == Ok(*known) => Some(*codec),
+            Format::Picture(..) | Format::Repair(..) => None,
+        });
+        codec.and_then(|codec| preferred.iter().position(|known| *known == codec)).unwrap_or(usize::MAX)
+    };
+    let mut out = String::with_capacity(sdp.len());
+    for line in sdp.lines().map(str::trim_end) {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        match words.get_mut(MEDIA_WORDS..) {
+            // The sort is stable: what we do not prefer keeps its place behind.
+            Some(payload_types) if line.starts_with("m=video ") => {
+                payload_types.sort_by_key(|payload_type| rank(payload_type));
+                out.push_str(&words.join(" "));
+            }
+            _ => out.push_str(line),
+        }
+        out.push_str("\r\n");
+    }
+    out
+}
+
+/// What a retransmission's format parameters name as the original payload type.
+pub(super) fn original(parameters: &str) -> Option<u8> {
+    parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("apt=")?.parse().ok())
+}
+
+/// Whether a description has a video section in which one of these codecs is offered.
+pub(super) fn offers_any(sdp: &str, codecs: &[VideoCodec]) -> bool {
+    formats(sdp).any(|format| matches!(format, Format::Picture(_, codec) if codecs.contains(&codec)))
 }

@@ -3,8 +3,8 @@
 use super::chain::wire::Wire;
 use super::codecs::Negotiated;
 use super::pacer::{Accepted, Pacer, Payload};
-use super::packetizer::packetize;
-use crate::media::ports::{EncodedAudio, EncodedFrame, SendControl};
+use super::packetizer::Packetizer;
+use crate::media::ports::{EncodedAudio, EncodedFrame, SendControl, VideoCodec};
 use bytes::Bytes;
 use rtc::rtp;
 use std::sync::Arc;
@@ -79,6 +79,9 @@ pub(super) struct Sender {
     control: Arc<SendControl>,
     wire: Arc<Wire>,
     agreement: watch::Receiver<Agreement>,
+    packetizer: Packetizer,
+    /// Of what the pacer holds.
+    codec: Option<VideoCodec>,
     pacer: Pacer,
     audio_capture_time_due: Option<Instant>,
     gate_open: bool,
@@ -100,6 +103,8 @@ impl Sender {
             control,
             wire,
             agreement,
+            packetizer: Packetizer::new(),
+            codec: None,
             pacer,
             audio_capture_time_due: None,
             gate_open: false,
@@ -167,8 +172,12 @@ impl Sender {
         if !self.may_send() || self.agreement.borrow().video.codec != Some(frame.codec) {
             return;
         }
+        if self.codec.replace(frame.codec) != Some(frame.codec) {
+            // What waits has the payload type of another codec.
+            self.pacer.reset();
+        }
         self.set_pace();
-        let payloads = packetize(frame.codec, &frame.data);
+        let payloads = self.packetizer.packetize(frame.codec, &frame.data);
         let accepted = self.pacer.handle_frame(
             Instant::now(),
             payloads,
@@ -199,6 +208,9 @@ impl Sender {
         self.set_pace();
         while let Some(packet) = self.pacer.poll_packet(Instant::now()) {
             let agreed = self.agreement.borrow().video;
+            if agreed.codec != self.codec {
+                continue;
+            }
             let Payload { data, timestamp, first, marker, captured } = packet;
             let capture_ntp = first.then(|| self.wire.clock.ntp(captured));
             if let Some(ntp) = capture_ntp {

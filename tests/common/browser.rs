@@ -2,6 +2,7 @@
 
 use super::devtools::DevTools;
 use super::eventually;
+use super::page::{self, Tab as _};
 use super::process::{Guarded, log_file};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -120,12 +121,8 @@ impl Browser {
     }
 }
 
-impl Tab {
-    /// Evaluates an expression in the page; a promise is waited for.
-    ///
-    /// # Errors
-    /// The exception that it threw.
-    pub(crate) fn evaluate(&mut self, expression: &str) -> Result<Value, String> {
+impl page::Tab for Tab {
+    fn evaluate(&mut self, expression: &str) -> Result<Value, String> {
         let result = self.devtools.command(
             "Runtime.evaluate",
             json!({
@@ -139,8 +136,7 @@ impl Tab {
         Ok(result["result"].get("value").cloned().unwrap_or(Value::Null))
     }
 
-    /// What the page threw, or logged as an error, so far.
-    pub(crate) fn errors(&mut self) -> &[String] {
+    fn errors(&mut self) -> &[String] {
         for event in self.devtools.take_events() {
             let params = &event["params"];
             let error = match event["method"].as_str().unwrap_or_default() {
@@ -153,7 +149,9 @@ impl Tab {
         }
         &self.errors
     }
+}
 
+impl Tab {
     /// Saves what the page looks like as PNG, base64 as the protocol gives it.
     pub(crate) fn screenshot_base64(&mut self) -> String {
         let shot = self.devtools.command("Page.captureScreenshot", json!({"format": "png"})).unwrap();

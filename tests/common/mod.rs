@@ -12,6 +12,7 @@ pub(crate) mod browser;
 pub(crate) mod clip;
 pub(crate) mod devtools;
 pub(crate) mod display;
+pub(crate) mod firefox;
 pub(crate) mod netns;
 pub(crate) mod page;
 pub(crate) mod pair;

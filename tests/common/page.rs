@@ -1,6 +1,6 @@
 //! The guest page: its web server, and a handle on one guest that has joined.
 
-use super::browser::{Browser, Tab};
+use super::browser::Browser;
 use super::eventually;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -73,9 +73,21 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     )
 }
 
+/// One open page, in whatever browser.
+pub(crate) trait Tab {
+    /// Evaluates an expression in the page; a promise is waited for.
+    ///
+    /// # Errors
+    /// The exception that it threw.
+    fn evaluate(&mut self, expression: &str) -> Result<Value, String>;
+
+    /// What the page threw, or logged as an error, so far.
+    fn errors(&mut self) -> &[String];
+}
+
 /// A browser page that has joined the chat.
 pub(crate) struct Guest {
-    tab: Tab,
+    tab: Box<dyn Tab>,
     /// The name that the server granted.
     pub(crate) name: String,
 }
@@ -83,7 +95,11 @@ pub(crate) struct Guest {
 impl Guest {
     /// Opens the page in `browser` and joins the server on that port of this machine.
     pub(crate) fn join(browser: &mut Browser, page: &PageServer, port: u16, name: &str) -> Self {
-        let mut tab = browser.open(&page.url());
+        Self::join_in(Box::new(browser.open(&page.url())), port, name)
+    }
+
+    /// Joins the server on that port of this machine with a page that is open already.
+    pub(crate) fn join_in(mut tab: Box<dyn Tab>, port: u16, name: &str) -> Self {
         let granted = tab.evaluate(&format!("join({port}, {})", Value::from(name))).unwrap();
         Self { tab, name: granted.as_str().unwrap().to_owned() }
     }
@@ -95,6 +111,22 @@ impl Guest {
     /// Clicks on a user, as it were. Returns when the offer is on its way.
     pub(crate) fn invite(&mut self, peer: &str) {
         self.evaluate(&format!("invite({})", Value::from(peer)));
+    }
+
+    /// Has no other video codec (`video/VP8`, say) than this one from the next call on.
+    pub(crate) fn use_only(&mut self, mime_type: &str) {
+        self.evaluate(&format!("useOnly({})", Value::from(mime_type)));
+    }
+
+    /// Codecs of the pictures that it receives and sends, by its own statistics.
+    ///
+    /// # Panics
+    /// If it does not do both within `patience`.
+    pub(crate) fn codecs(&mut self, patience: Duration) -> (String, String) {
+        eventually("the browser sends and receives pictures", patience, || {
+            let figures = self.figures();
+            Some((figures["received"].as_str()?.to_owned(), figures["sent"].as_str()?.to_owned()))
+        })
     }
 
     pub(crate) fn hang_up(&mut self) {

@@ -39,10 +39,10 @@ mod worker;
 pub use codec::{Encoded, Encoder, OpusDecoder};
 pub use devices::list_devices;
 pub use melody::Chime;
+pub use playout::{FrameDecoder, Playout, PlayoutStats};
 pub use ringer::{Ringer, SoundTest};
 pub use session::{AudioPorts, AudioSession, SoundChoice};
 pub use stats::{AudioStats, SoundLevels};
-pub use playout::{FrameDecoder, Playout, PlayoutStats};
 
 use std::path::PathBuf;
 

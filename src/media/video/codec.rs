@@ -5,6 +5,7 @@
 
 use super::frame::{Frame, Size};
 use super::h264::{self, H264Error};
+use super::vp8::{self, Vp8Error};
 use crate::media::ports::VideoCodec;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +17,9 @@ pub enum CodecError {
     /// OpenH264's word.
     #[error(transparent)]
     H264(#[from] H264Error),
+    /// libvpx's word.
+    #[error(transparent)]
+    Vp8(#[from] Vp8Error),
 }
 
 /// What an encoder is made for.
@@ -28,7 +32,9 @@ pub(crate) struct EncoderSettings {
 
 /// Encodes pictures of one size; keyframes at the start and when asked for only.
 pub(crate) enum Encoder {
-    H264(h264::Encoder),
+    /// Boxed: it is a hundred times as large as the other.
+    H264(Box<h264::Encoder>),
+    Vp8(vp8::Encoder),
 }
 
 impl Encoder {
@@ -36,7 +42,8 @@ impl Encoder {
     /// [`CodecError`] if the codec does not come up.
     pub(crate) fn new(codec: VideoCodec, settings: EncoderSettings) -> Result<Self, CodecError> {
         match codec {
-            VideoCodec::H264 => Ok(Self::H264(h264::Encoder::new(settings)?)),
+            VideoCodec::H264 => Ok(Self::H264(Box::new(h264::Encoder::new(settings)?))),
+            VideoCodec::Vp8 => Ok(Self::Vp8(vp8::Encoder::new(settings)?)),
         }
     }
 
@@ -44,6 +51,7 @@ impl Encoder {
     pub(crate) fn codec(&self) -> VideoCodec {
         match self {
             Self::H264(_) => VideoCodec::H264,
+            Self::Vp8(_) => VideoCodec::Vp8,
         }
     }
 
@@ -51,6 +59,7 @@ impl Encoder {
     pub(crate) fn size(&self) -> Size {
         match self {
             Self::H264(encoder) => encoder.size(),
+            Self::Vp8(encoder) => encoder.size(),
         }
     }
 
@@ -58,6 +67,7 @@ impl Encoder {
     pub(crate) fn set_rate(&mut self, bits_per_second: u32, fps: f64) {
         match self {
             Self::H264(encoder) => encoder.set_rate(bits_per_second, fps),
+            Self::Vp8(encoder) => encoder.set_rate(bits_per_second, fps),
         }
     }
 
@@ -74,6 +84,7 @@ impl Encoder {
     ) -> Result<bool, CodecError> {
         match self {
             Self::H264(encoder) => Ok(encoder.encode(frame, keyframe, output)?),
+            Self::Vp8(encoder) => Ok(encoder.encode(frame, keyframe, output)?),
         }
     }
 }
@@ -81,6 +92,7 @@ impl Encoder {
 /// Decodes access units; each gives its picture at once.
 pub(crate) enum Decoder {
     H264(h264::Decoder),
+    Vp8(vp8::Decoder),
 }
 
 impl Decoder {
@@ -89,6 +101,7 @@ impl Decoder {
     pub(crate) fn new(codec: VideoCodec) -> Result<Self, CodecError> {
         match codec {
             VideoCodec::H264 => Ok(Self::H264(h264::Decoder::new()?)),
+            VideoCodec::Vp8 => Ok(Self::Vp8(vp8::Decoder::new()?)),
         }
     }
 
@@ -96,6 +109,7 @@ impl Decoder {
     pub(crate) fn codec(&self) -> VideoCodec {
         match self {
             Self::H264(_) => VideoCodec::H264,
+            Self::Vp8(_) => VideoCodec::Vp8,
         }
     }
 
@@ -111,6 +125,7 @@ impl Decoder {
     ) -> Result<Option<Arc<Frame>>, CodecError> {
         match self {
             Self::H264(decoder) => Ok(decoder.decode(data, captured, capture_ntp)?),
+            Self::Vp8(decoder) => Ok(decoder.decode(data, captured, capture_ntp)?),
         }
     }
 }

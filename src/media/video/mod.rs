@@ -16,6 +16,7 @@ pub mod receiver;
 pub mod record;
 pub mod rgba;
 pub mod stats;
+pub mod vp8;
 pub mod worker;
 
 mod cadence;
@@ -29,6 +30,8 @@ mod scale;
 pub(crate) mod timing;
 mod y4m;
 
+#[cfg(test)]
+mod codec_tests;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Selection {
 /// What is known about a remote stream.
 struct Stream {
     generation: u64,
-    /// `None` for audio.
+    /// As it began; `None` for audio.
     codec: Option<VideoCodec>,
     payload_type: u8,
     capture_time_id: Option<u8>,
@@ -148,8 +148,13 @@ impl Deliver {
         let Some(stream) = self.streams.get_mut(&header.ssrc) else {
             return false;
         };
-        // Comfort noise, red and whatever else may share the SSRC has another payload type.
-        if header.payload_type != stream.payload_type {
+        let codec = match stream.codec {
+            _ if header.payload_type == stream.payload_type => stream.codec,
+            Some(_) => self.wire.formats.codec(header.payload_type),
+            None => None,
+        };
+        // Comfort noise, red and whatever else may share the SSRC has a payload type of neither.
+        if header.payload_type != stream.payload_type && codec.is_none() {
             return true;
         }
         let change = stream.losses.note(header.sequence_number);
@@ -174,7 +179,7 @@ impl Deliver {
             timestamp: header.timestamp,
             marker: header.marker,
             ssrc: header.ssrc,
-            codec: stream.codec,
+            codec,
             payload: packet.payload.clone(),
             capture_ntp: stream.capture_time_id.and_then(|id| capture_time(header, id)),
         };

@@ -21,9 +21,13 @@
 //!
 //! There is no forward error correction: `peer/tests/network/decision.rs` has the figures by which it was left out.
 
+pub(super) mod bound;
 pub(super) mod clock;
+#[cfg(test)]
+mod codec_tests;
 pub(super) mod deliver;
 mod departures;
+pub(super) mod formats;
 pub(super) mod gaps;
 #[cfg(test)]
 mod gaps_tests;

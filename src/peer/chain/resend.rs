@@ -42,7 +42,9 @@ struct Kept {
 
 /// What was sent on one stream lately, in order of sequence.
 struct History {
-    repair: Option<(u32, u8)>,
+    repair_ssrc: Option<u32>,
+    /// Payload types: of a codec, and of its repairs.
+    repair_types: Vec<(u8, u8)>,
     kept: VecDeque<Kept>,
 }
 
@@ -62,7 +64,9 @@ impl History {
     }
 
     fn repair_of(&self, packet: &rtp::Packet, sequence: &AtomicU16) -> rtp::Packet {
-        let Some((ssrc, payload_type)) = self.repair else {
+        let wanted = packet.header.payload_type;
+        let repair_type = self.repair_types.iter().find(|(original, _)| *original == wanted);
+        let (Some(ssrc), Some(&(_, payload_type))) = (self.repair_ssrc, repair_type) else {
             return packet.clone();
         };
         let mut payload = BytesMut::with_capacity(RTX_HEADER + packet.payload.len());
@@ -201,12 +205,18 @@ impl Interceptor for Resend {
                 .iter()
                 .any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty())
         {
-            let repair = info.ssrc_rtx.zip(info.payload_type_rtx);
-            self.streams.entry(info.ssrc).or_insert_with(|| {
+            let history = self.streams.entry(info.ssrc).or_insert_with(|| {
                 // A random start (RFC 3550 section 5.1), in the lower half for the sake of SRTP's rollover.
                 self.wire.repair_sequence.store(rand::random::<u16>() >> 1, Ordering::Relaxed);
-                History { repair, kept: VecDeque::with_capacity(HISTORY) }
+                History {
+                    repair_ssrc: info.ssrc_rtx,
+                    repair_types: Vec::new(),
+                    kept: VecDeque::with_capacity(HISTORY),
+                }
             });
+            // Bound once for each codec, and again when a negotiation has another result.
+            history.repair_types.retain(|(original, _)| *original != info.payload_type);
+            history.repair_types.extend(info.payload_type_rtx.map(|repair| (info.payload_type, repair)));
         }
     }
 

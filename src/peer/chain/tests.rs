@@ -134,7 +134,7 @@ fn a_repair_carries_the_original_and_unwraps_to_it() {
     assert_eq!(repairs.len(), 2);
     assert_eq!(wire.retransmitted.load(Ordering::Relaxed), 2);
 
-    let mut unwrap = Unwrap::default();
+    let mut unwrap = Unwrap::new(Arc::default());
     unwrap.bind_remote_stream(&info());
     for (repair, sequence) in repairs.into_iter().zip([65_535_u16, 1]) {
         assert_eq!((repair.header.ssrc, repair.header.payload_type), (REPAIR_SSRC, 103));
@@ -152,7 +152,7 @@ fn a_repair_carries_the_original_and_unwraps_to_it() {
 fn repairs_without_a_payload_end_at_the_unwrapper() {
     use rtc::sansio::Protocol;
     let now = Instant::now();
-    let mut unwrap = Unwrap::default();
+    let mut unwrap = Unwrap::new(Arc::default());
     unwrap.bind_remote_stream(&info());
     for payload in [&[][..], &[1], &[0, 1]] {
         unwrap.handle_read(media(now, REPAIR_SSRC, 5, payload)).expect("read");

@@ -1,23 +1,33 @@
 //! Turns retransmissions (RFC 4588) back into the packets that they repair, before anybody looks for gaps.
 
+use super::wire::Wire;
 use super::{Belt, belt_protocol};
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The original stream of a retransmission stream.
 struct Original {
     ssrc: u32,
+    /// As it was when the stream began.
     payload_type: u8,
 }
 
 /// Reads only. A retransmission without a payload (a probe) ends here.
-#[derive(Default)]
 pub(in crate::peer) struct Unwrap {
+    wire: Arc<Wire>,
     /// By SSRC of the retransmission stream.
     originals: HashMap<u32, Original>,
     belt: Belt,
+}
+
+impl Unwrap {
+    /// Knows retransmissions by the formats in `wire`.
+    pub(in crate::peer) fn new(wire: Arc<Wire>) -> Self {
+        Self { wire, originals: HashMap::new(), belt: Belt::default() }
+    }
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Unwrap {
@@ -34,7 +44,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Unwrap {
             packet.payload = packet.payload.slice(2..);
             packet.header.sequence_number = u16::from_be_bytes([high, low]);
             packet.header.ssrc = original.ssrc;
-            packet.header.payload_type = original.payload_type;
+            // The remote may have changed its codec since.
+            let payload_type = self.wire.formats.original(packet.header.payload_type);
+            packet.header.payload_type = payload_type.unwrap_or(original.payload_type);
             if packet.payload.is_empty() {
                 return Ok(());
             }

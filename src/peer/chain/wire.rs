@@ -1,5 +1,6 @@
 //! What the interceptors know and others may read: counters and the estimate, in atomics.
 
+use super::formats::Formats;
 use crate::media::ntp::NtpClock;
 use crate::peer::PeerStats;
 use crate::peer::path::Route;
@@ -87,6 +88,8 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) protection: AtomicU32,
     /// Counts up when the packets begin to take another way: written where the selected pair is looked up.
     pub(in crate::peer) route: AtomicU32,
+    /// Payload types of the pictures that we receive.
+    pub(in crate::peer) formats: Formats,
     /// Media may flow: ICE and DTLS are up.
     pub(in crate::peer) connected: AtomicBool,
     /// Packets of any kind that came through SRTP: that the number grows is the proof that the path works.

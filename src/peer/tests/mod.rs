@@ -1,5 +1,6 @@
 //! Two peers in one process, through the real stack, on loopback.
 
+mod codecs;
 mod connecting;
 mod lossy;
 mod negotiating;

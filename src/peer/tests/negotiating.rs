@@ -240,10 +240,10 @@ async fn a_remote_without_our_video_codec_still_gets_sound() {
     while !(a.is_connected() && b.is_connected()) {
         tokio::select! {
             Some((_, event)) = a.events.recv() => {
-                // The remote's browser was built without H.264.
+                // The remote's browser has other codecs than ours.
                 let event = match event {
                     PeerEvent::OfferCreated(mut offer) => {
-                        offer.sdp = offer.sdp.replace("H264/90000", "VP8/90000");
+                        offer.sdp = offer.sdp.replace("H264/90000", "VP9/90000").replace("VP8/90000", "AV1/90000");
                         let lines = offer.sdp.lines().filter(|line| !line.contains("profile-level-id"));
                         offer.sdp = lines.flat_map(|line| [line, "\r\n"]).collect();
                         PeerEvent::OfferCreated(offer)

@@ -21,7 +21,7 @@ pub(super) fn config() -> PeerConfig {
         ice_servers: Vec::new(),
         relay_only: false,
         max_bits_per_second: 2_000_000,
-        video_codecs: vec![VideoCodec::H264],
+        video_codecs: vec![VideoCodec::H264, VideoCodec::Vp8],
     }
 }
 

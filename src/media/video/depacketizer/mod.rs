@@ -3,6 +3,7 @@
 //! Driven by [`super::reassembly`], which knows the order of packets but nothing of what is in them.
 
 mod h264;
+mod vp8;
 
 use crate::media::ports::VideoCodec;
 
@@ -15,6 +16,8 @@ pub(crate) struct Malformed;
 pub(crate) enum AccessUnitBuilder {
     /// RFC 6184.
     H264(h264::Builder),
+    /// RFC 7741.
+    Vp8(vp8::Builder),
 }
 
 impl AccessUnitBuilder {
@@ -22,6 +25,7 @@ impl AccessUnitBuilder {
     pub(crate) fn new(codec: VideoCodec, buffer: Vec<u8>) -> Self {
         match codec {
             VideoCodec::H264 => Self::H264(h264::Builder::new(buffer)),
+            VideoCodec::Vp8 => Self::Vp8(vp8::Builder::new(buffer)),
         }
     }
 
@@ -32,6 +36,7 @@ impl AccessUnitBuilder {
     pub(crate) fn handle_payload(&mut self, payload: &[u8]) -> Result<(), Malformed> {
         match self {
             Self::H264(builder) => builder.handle_payload(payload),
+            Self::Vp8(builder) => builder.handle_payload(payload),
         }
     }
 
@@ -42,6 +47,7 @@ impl AccessUnitBuilder {
     pub(crate) fn finish(self) -> Result<(Vec<u8>, bool), Malformed> {
         match self {
             Self::H264(builder) => builder.finish(),
+            Self::Vp8(builder) => builder.finish(),
         }
     }
 }
@@ -50,6 +56,7 @@ impl AccessUnitBuilder {
 pub(crate) fn begins_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
     match codec {
         VideoCodec::H264 => h264::begins_keyframe(payload),
+        VideoCodec::Vp8 => vp8::begins_keyframe(payload),
     }
 }
 
@@ -57,5 +64,7 @@ pub(crate) fn begins_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
 pub(crate) fn holds_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
     match codec {
         VideoCodec::H264 => h264::holds_keyframe(payload),
+        // Only the first packet of a picture tells.
+        VideoCodec::Vp8 => vp8::begins_keyframe(payload),
     }
 }
