@@ -32,7 +32,7 @@
 //! | `ahoy-io` (2) | tokio: engine, signaling, peer connection, pacer |
 //! | `media-desk` | opens, switches and closes devices, one after the other |
 //! | `video-capture` | the camera (or draws the test pattern, or reads the file) |
-//! | `video-encoder`, `video-receiver` | H.264 |
+//! | `video-encoder`, `video-receiver` | H.264 and VP8 |
 //! | `video-rgba` (2, window only) | converts pictures for the screen |
 //! | `video-recorder` (on demand) | writes what arrives to a file |
 //! | `audio` | Opus and playout, in steps of 10 ms |
