@@ -3,6 +3,7 @@
 use super::media_desk::MediaFigures;
 use super::{AudioReceived, AudioSent, CallStats, VideoReceived, VideoSent};
 use crate::media::audio::AudioStats;
+use crate::media::ports::VideoCodec;
 use crate::media::video::stats::{VideoReceiveSnapshot, VideoSendSnapshot};
 use crate::peer::PeerStats;
 use std::time::Instant;
@@ -80,6 +81,7 @@ impl Meter {
 
 fn video_sent(sent: &VideoSendSnapshot) -> VideoSent {
     VideoSent {
+        codec: sent.codec.map(VideoCodec::name),
         width: sent.size.map_or(0, |size| size.width),
         height: sent.size.map_or(0, |size| size.height),
         target_bitrate: sent.target_bits_per_second as f64,
@@ -90,6 +92,7 @@ fn video_sent(sent: &VideoSendSnapshot) -> VideoSent {
 
 fn video_received(received: &VideoReceiveSnapshot) -> VideoReceived {
     VideoReceived {
+        codec: received.codec.map(VideoCodec::name),
         width: received.size.map_or(0, |size| size.width),
         height: received.size.map_or(0, |size| size.height),
         frames: received.decoded,

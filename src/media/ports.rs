@@ -3,7 +3,7 @@
 //! `media` fills and drains these; `peer` moves them over the network. Neither knows the other.
 
 use bytes::Bytes;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Encoded access units that may wait for the pacer. When full, the encoder drops up to its next keyframe.
@@ -24,9 +24,47 @@ pub enum VideoCodec {
     H264,
 }
 
+impl VideoCodec {
+    /// As statistics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "H264",
+        }
+    }
+}
+
+/// A codec that one thread writes and others read; none at first.
+#[derive(Debug, Default)]
+pub(crate) struct CodecCell(AtomicU8);
+
+impl CodecCell {
+    pub(crate) fn new(codec: VideoCodec) -> Self {
+        let cell = Self::default();
+        cell.set(Some(codec));
+        cell
+    }
+
+    pub(crate) fn set(&self, codec: Option<VideoCodec>) {
+        let value = match codec {
+            None => 0,
+            Some(VideoCodec::H264) => 1,
+        };
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn value(&self) -> Option<VideoCodec> {
+        match self.0.load(Ordering::Relaxed) {
+            1 => Some(VideoCodec::H264),
+            _ => None,
+        }
+    }
+}
+
 /// One encoded picture on its way to the pacer.
 #[derive(Clone, Debug)]
 pub struct EncodedFrame {
+    /// What it is coded with.
+    pub codec: VideoCodec,
     /// The access unit; for H.264 in Annex B byte-stream format.
     pub data: Bytes,
     /// When the picture was captured.
@@ -81,6 +119,8 @@ pub enum Feedback {
 /// What the transport tells the encoders; written by `peer`, read by encoder threads.
 #[derive(Debug)]
 pub struct SendControl {
+    /// What both sides agreed upon for our picture; H.264 until then, which no packet carries yet.
+    video_codec: CodecCell,
     video_bits_per_second: AtomicU32,
     audio_bits_per_second: AtomicU32,
     /// Share of packets that the remote lost, in 1/256 (RFC 3550 section 6.4.1).
@@ -94,6 +134,7 @@ impl SendControl {
     /// Starts with sending off and the given video target in bits per second.
     pub fn new(video_bits_per_second: u32) -> Self {
         Self {
+            video_codec: CodecCell::new(VideoCodec::H264),
             video_bits_per_second: AtomicU32::new(video_bits_per_second),
             audio_bits_per_second: AtomicU32::new(32_000),
             audio_loss_256th: AtomicU32::new(0),
@@ -101,6 +142,16 @@ impl SendControl {
             sending: AtomicBool::new(false),
             keyframe_requests: AtomicU64::new(0),
         }
+    }
+
+    /// Codec of our picture; `None` if the other side takes none of ours: then nothing is to be encoded.
+    pub fn video_codec(&self) -> Option<VideoCodec> {
+        self.video_codec.value()
+    }
+
+    /// Sets the codec of our picture, from the next one on.
+    pub fn set_video_codec(&self, codec: Option<VideoCodec>) {
+        self.video_codec.set(codec);
     }
 
     /// Target of the video encoder, bits per second.

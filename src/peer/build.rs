@@ -49,6 +49,7 @@ const RELAY_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Built {
     pub(super) connection: Arc<dyn PeerConnection>,
     pub(super) wire: Arc<Wire>,
+    pub(super) control: Arc<SendControl>,
     pub(super) audio_sender: Arc<dyn RtpSender>,
     pub(super) video_sender: Arc<dyn RtpSender>,
     pub(super) audio_track: Arc<TrackLocalStaticRTP>,
@@ -117,6 +118,7 @@ pub(super) async fn build(
     let built = Built {
         connection,
         wire,
+        control,
         audio_sender,
         video_sender,
         audio_track,

@@ -35,6 +35,8 @@ const OPUS_PARAMETERS: &str = "minptime=10;useinbandfec=1;usedtx=1";
 pub(super) struct Negotiated {
     /// Payload type, if the codec was agreed upon.
     pub(super) payload_type: Option<u8>,
+    /// The video codec; `None` for audio.
+    pub(super) codec: Option<VideoCodec>,
     /// Identifier of the absolute capture time extension.
     pub(super) capture_time_id: Option<u8>,
 }
@@ -141,6 +143,7 @@ pub(super) fn negotiated(parameters: &RTCRtpSendParameters) -> Negotiated {
     let extensions = &parameters.rtp_parameters.header_extensions;
     Negotiated {
         payload_type: wanted.map(|codec| codec.payload_type),
+        codec: wanted.and_then(|codec| video_codec(&codec.rtp_codec.mime_type)),
         capture_time_id: extensions
             .iter()
             .find(|extension| extension.uri == ABS_CAPTURE_TIME_URI)

@@ -6,7 +6,6 @@ use super::sdp::{self, Setup};
 use super::send::Agreement;
 use super::{Command, PeerError, PeerEvent, PeerTag, codecs};
 use crate::call::Connectivity;
-use crate::media::ports::VideoCodec;
 use crate::protocol::{IceCandidate, SdpKind, SessionDescription};
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use std::sync::atomic::Ordering;
@@ -34,7 +33,6 @@ pub(super) struct Connection {
     mid: Option<String>,
     username_fragment: Option<String>,
     verified: bool,
-    codec_reported: bool,
     without_video: bool,
     /// Until then a path may come up any moment.
     nudging_until: Option<Instant>,
@@ -57,7 +55,6 @@ impl Connection {
             mid: None,
             username_fragment: None,
             verified: false,
-            codec_reported: false,
             without_video: false,
             nudging_until: None,
         }
@@ -150,7 +147,7 @@ impl Connection {
             Some(role) => sdp = sdp::with_setup(&sdp, role),
             None => self.role = sdp::setup(&sdp),
         }
-        self.read_agreement().await?;
+        self.read_agreement().await;
         Ok(PeerEvent::AnswerCreated(SessionDescription::new(SdpKind::Answer, sdp)))
     }
 
@@ -164,7 +161,7 @@ impl Connection {
             });
         }
         self.report_remote_tracks(&answer.sdp)?;
-        self.read_agreement().await?;
+        self.read_agreement().await;
         Ok(PeerEvent::AnswerApplied)
     }
 
@@ -200,7 +197,7 @@ impl Connection {
     }
 
     /// Reads what may be written now, after a negotiation is complete.
-    async fn read_agreement(&mut self) -> Result<(), PeerError> {
+    async fn read_agreement(&mut self) {
         let mut agreement = Agreement::default();
         for (sender, kind) in [
             (&self.built.audio_sender, &mut agreement.audio),
@@ -211,12 +208,8 @@ impl Connection {
                 Err(error) => tracing::debug!(%error, "a sender has no parameters"),
             }
         }
+        self.built.control.set_video_codec(agreement.video.codec);
         self.agreement.send_replace(agreement);
-        if agreement.video.payload_type.is_some() && !self.codec_reported {
-            self.codec_reported = true;
-            self.report(PeerEvent::VideoCodec(VideoCodec::H264))?;
-        }
-        Ok(())
     }
 
     async fn add_candidate(&mut self, candidate: IceCandidate) {

@@ -7,9 +7,9 @@ mod build;
 mod chain;
 mod codecs;
 mod connection;
-mod h264;
 mod handler;
 mod pacer;
+mod packetizer;
 mod rate;
 mod sdp;
 mod send;
@@ -107,8 +107,6 @@ pub enum PeerEvent {
         /// Sends a picture.
         video: bool,
     },
-    /// Codec agreed upon for our picture (known after negotiation).
-    VideoCodec(VideoCodec),
     /// SHA-256 over both DTLS certificates' fingerprints in sorted order: equal on both ends of an untampered path.
     Verified([u8; 32]),
 }

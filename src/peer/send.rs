@@ -2,8 +2,8 @@
 
 use super::chain::wire::Wire;
 use super::codecs::Negotiated;
-use super::h264;
 use super::pacer::{Accepted, Pacer, Payload};
+use super::packetizer::packetize;
 use crate::media::ports::{EncodedAudio, EncodedFrame, SendControl};
 use bytes::Bytes;
 use rtc::rtp;
@@ -166,11 +166,12 @@ impl Sender {
     }
 
     fn queue_video(&mut self, frame: EncodedFrame) {
-        if !self.may_send() || self.agreement.borrow().video.payload_type.is_none() {
+        // A picture in another codec than the agreed one was under way when the agreement changed.
+        if !self.may_send() || self.agreement.borrow().video.codec != Some(frame.codec) {
             return;
         }
         self.pacer.set_estimate(f64::from(self.wire.estimate.load(Ordering::Relaxed)));
-        let payloads = h264::packetize(&frame.data);
+        let payloads = packetize(frame.codec, &frame.data);
         let accepted = self.pacer.handle_frame(
             Instant::now(),
             payloads,

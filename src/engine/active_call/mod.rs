@@ -13,7 +13,7 @@ use crate::config::{CameraChoice, MicrophoneChoice, Settings};
 use crate::media::event::{MEDIA_EVENT_CAPACITY, MediaEvent};
 use crate::media::ports::{
     AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, FEEDBACK_CAPACITY, SendControl, VIDEO_RECEIVE_CAPACITY,
-    VIDEO_SEND_CAPACITY, VideoCodec,
+    VIDEO_SEND_CAPACITY,
 };
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
@@ -61,7 +61,6 @@ pub(in crate::engine) struct ActiveCall {
     has_microphone: bool,
     remote_audio: bool,
     remote_video: bool,
-    codec: Option<VideoCodec>,
     verification: Option<String>,
     /// The SDP sessions of the other side in this call.
     remote_sessions: Vec<String>,
@@ -92,7 +91,6 @@ impl ActiveCall {
             has_microphone: true,
             remote_audio: true,
             remote_video: true,
-            codec: None,
             verification: None,
             remote_sessions: Vec::new(),
             meter: Meter::new(now),
@@ -191,10 +189,6 @@ impl ActiveCall {
             PeerEvent::CandidateGathered(candidate) => Event::CandidateGathered(candidate),
             PeerEvent::Connectivity(connectivity) => Event::Connectivity(connectivity),
             PeerEvent::RemoteTracks { audio, video } => Event::RemoteTracks { audio, video },
-            PeerEvent::VideoCodec(codec) => {
-                self.codec = Some(codec);
-                return;
-            }
             PeerEvent::Verified(digest) => {
                 self.verification = Some(verification::words(&digest));
                 return;
@@ -216,9 +210,6 @@ impl ActiveCall {
         let Some(peer) = &self.peer else { return };
         let mut stats = self.meter.measure(&peer.stats(), figures, now);
         stats.verification.clone_from(&self.verification);
-        stats.video_sent.codec = self.codec.map(codec_name);
-        stats.video_received.codec =
-            (stats.video_received.frames > 0).then_some(self.codec.map(codec_name)).flatten();
         self.stats = Arc::new(stats);
     }
 
@@ -353,11 +344,5 @@ impl ActiveCall {
         self.remote.close();
         self.local_picture.latest.close();
         self.remote_picture.latest.close();
-    }
-}
-
-fn codec_name(codec: VideoCodec) -> &'static str {
-    match codec {
-        VideoCodec::H264 => "H264",
     }
 }

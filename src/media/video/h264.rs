@@ -1,6 +1,7 @@
-//! The H.264 encoder and decoder of OpenH264, as small as our use of them. No threads, no policy: the encoder's and
-//! the receiver's threads own one each.
+//! The H.264 encoder and decoder of OpenH264, as small as our use of them. No threads, no policy: driven through
+//! [`super::codec`].
 
+use super::codec::{EncoderSettings, copy_plane};
 use super::frame::{Frame, Size};
 use super::h264_encoder::{OpenH264Error, RawEncoder};
 use super::look::Look;
@@ -16,9 +17,9 @@ use thiserror::Error;
 /// A lower rate than this is not aimed at: nothing would be left of the picture.
 const LOWEST_BITS_PER_SECOND: u32 = 10_000;
 
-/// Why a picture could not be coded.
+/// Why OpenH264 could not code a picture.
 #[derive(Debug, Error)]
-pub enum CodecError {
+pub enum H264Error {
     /// The encoder did not start or refused a picture.
     #[error("the H.264 encoder failed: {0}")]
     Encode(#[from] OpenH264Error),
@@ -26,16 +27,8 @@ pub enum CodecError {
     #[error("the H.264 decoder did not start: {0}")]
     Start(#[source] openh264::Error),
     /// The stream is damaged, or the remote encoder sends what we cannot decode.
-    #[error("the received picture is damaged: {0}")]
+    #[error("the received H.264 picture is damaged: {0}")]
     Decode(#[source] openh264::Error),
-}
-
-/// What an encoder is made for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct EncoderSettings {
-    pub(crate) size: Size,
-    pub(crate) bits_per_second: u32,
-    pub(crate) fps: f64,
 }
 
 /// Encodes pictures of one size, Constrained Baseline; keyframes at the start and when asked for only.
@@ -47,11 +40,12 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// # Errors
-    /// [`CodecError::Encode`] if OpenH264 does not come up.
-    pub(crate) fn new(settings: EncoderSettings) -> Result<Self, CodecError> {
-        let EncoderSettings { size, bits_per_second, fps } = settings;
+    /// [`H264Error::Encode`] if OpenH264 does not come up.
+    pub(crate) fn new(settings: EncoderSettings) -> Result<Self, H264Error> {
+        let EncoderSettings { size, bits_per_second, fps, backlog } = settings;
         let pixels = f64::from(size.width) * f64::from(size.height);
-        let rate = RateControl::new(pixels, f64::from(bits_per_second.max(LOWEST_BITS_PER_SECOND)), fps);
+        let bits_per_second = f64::from(bits_per_second.max(LOWEST_BITS_PER_SECOND));
+        let rate = RateControl::new(pixels, bits_per_second, fps, backlog);
         Ok(Self { raw: RawEncoder::new(size)?, rate, started: false })
     }
 
@@ -70,18 +64,23 @@ impl Encoder {
         self.rate.coarseness()
     }
 
+    /// What was sent beyond the rate, in seconds of the rate.
+    pub(crate) fn backlog(&self) -> f64 {
+        self.rate.backlog()
+    }
+
     /// Encodes one picture of [`Self::size`] behind `output` (Annex B). True if it is a keyframe. Nothing is written
     /// if the rate leaves no room for the picture. `look` is what the picture looks like, at whatever size.
     ///
     /// # Errors
-    /// [`CodecError::Encode`] if OpenH264 refuses it.
+    /// [`H264Error::Encode`] if OpenH264 refuses it.
     pub(crate) fn encode(
         &mut self,
         frame: &Frame,
         keyframe: bool,
         look: &Look,
         output: &mut Vec<u8>,
-    ) -> Result<bool, CodecError> {
+    ) -> Result<bool, H264Error> {
         let keyframe = keyframe || !self.started;
         let Choice::Encode(mut quantizer) = self.rate.choose(frame.captured, keyframe, look) else {
             return Ok(false);
@@ -108,25 +107,25 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// # Errors
-    /// [`CodecError::Start`] if OpenH264 does not come up.
-    pub(crate) fn new() -> Result<Self, CodecError> {
+    /// [`H264Error::Start`] if OpenH264 does not come up.
+    pub(crate) fn new() -> Result<Self, H264Error> {
         let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
         let inner = openh264::decoder::Decoder::with_api_config(OpenH264API::from_source(), config)
-            .map_err(CodecError::Start)?;
+            .map_err(H264Error::Start)?;
         Ok(Self { inner, pool: FramePool::default() })
     }
 
     /// Decodes one access unit (Annex B). `None` if it holds no picture, parameter sets alone for example.
     ///
     /// # Errors
-    /// [`CodecError::Decode`]: nothing more can be decoded before the next keyframe.
+    /// [`H264Error::Decode`]: nothing more can be decoded before the next keyframe.
     pub(crate) fn decode(
         &mut self,
         data: &[u8],
         captured: Instant,
         capture_ntp: Option<u64>,
-    ) -> Result<Option<Arc<Frame>>, CodecError> {
-        let Some(picture) = self.inner.decode(data).map_err(CodecError::Decode)? else { return Ok(None) };
+    ) -> Result<Option<Arc<Frame>>, H264Error> {
+        let Some(picture) = self.inner.decode(data).map_err(H264Error::Decode)? else { return Ok(None) };
         let (width, height) = picture.dimensions();
         if width == 0 || height == 0 {
             return Ok(None);
@@ -143,12 +142,5 @@ impl Decoder {
                 Ok(())
             })
             .map(Some)
-    }
-}
-
-fn copy_plane(from: &[u8], stride: usize, to: &mut [u8], width: usize) {
-    for (source, target) in from.chunks(stride).zip(to.chunks_exact_mut(width)) {
-        let length = width.min(source.len());
-        target[..length].copy_from_slice(&source[..length]);
     }
 }

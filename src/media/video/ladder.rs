@@ -221,16 +221,15 @@ impl Ladder {
 
     fn enter(&mut self, next: usize, now: Instant) {
         if let Some(present) = self.present {
-            let young = self.climbed.is_some_and(|at| now.saturating_duration_since(at) < LASTING);
-            if next < present {
-                if !young {
-                    self.climb_after = (self.climb_after / 2).max(CLIMB_AFTER);
+            let lasted = self.climbed.map(|at| now.saturating_duration_since(at) >= LASTING);
+            match lasted {
+                Some(true) => self.climb_after = (self.climb_after / 2).max(CLIMB_AFTER),
+                Some(false) if next > present => {
+                    self.climb_after = (self.climb_after * 2).min(CLIMB_AFTER_AT_MOST);
                 }
-                self.climbed = Some(now);
-            } else if young {
-                self.climb_after = (self.climb_after * 2).min(CLIMB_AFTER_AT_MOST);
-                self.climbed = None;
+                Some(false) | None => {}
             }
+            self.climbed = (next < present).then_some(now);
         }
         self.present = Some(next);
         self.changed = Some(now);
@@ -312,3 +311,7 @@ fn fit(source: Size, area: Size, macroblocks: u32) -> Size {
         factor *= 0.98;
     }
 }
+
+#[cfg(test)]
+#[path = "ladder_tests.rs"]
+mod tests;

@@ -18,6 +18,8 @@ pub(crate) struct Look {
     pub(crate) detail: f64,
     /// Mean difference to the last picture, in steps of luma. `None`: there is none to compare with.
     pub(crate) change: Option<f64>,
+    /// Luma samples of the picture.
+    pub(crate) pixels: f64,
     /// Share of the picture's blocks (a row's sixteenths) that moved, 0 to 1.
     pub(crate) moving: f64,
 }
@@ -63,6 +65,7 @@ impl Looker {
         Look {
             detail: gradient as f64 / samples,
             change: known.then(|| change as f64 / samples),
+            pixels: f64::from(size.width) * f64::from(size.height),
             moving: moved as f64 / blocks.max(1) as f64,
         }
     }

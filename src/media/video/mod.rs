@@ -6,6 +6,7 @@
 
 pub mod camera;
 pub mod capture;
+pub mod codec;
 pub mod counter;
 pub mod encoder;
 pub mod frame;
@@ -23,6 +24,7 @@ mod h264_encoder;
 mod ladder;
 mod load;
 mod look;
+mod octets;
 mod pattern;
 mod pool;
 mod quantizer;

@@ -137,13 +137,13 @@ pub(super) struct RateControl {
 }
 
 impl RateControl {
-    /// For pictures of so many pixels, `fps` a second.
-    pub(super) fn new(pixels: f64, bits_per_second: f64, fps: f64) -> Self {
+    /// For pictures of so many pixels, `fps` a second; `backlog` is what was sent beyond the rate before, in seconds.
+    pub(super) fn new(pixels: f64, bits_per_second: f64, fps: f64, backlog: f64) -> Self {
         Self {
             pixels,
             bits_per_second,
             fps,
-            bucket: 0.0,
+            bucket: backlog * bits_per_second,
             last: None,
             quantizer: REFERENCE,
             rounding: 0.0,
@@ -264,7 +264,9 @@ impl RateControl {
 
     /// Bits of a keyframe at [`REFERENCE`].
     fn guess_keyframe_bits(&self, look: &Look) -> f64 {
-        KEYFRAME_BITS_PER_DETAIL * look.detail.max(0.2) * self.pixels
+        // A smaller picture of the same has more detail in each sample: about as the root of its scale.
+        let scale = (look.pixels / self.pixels).max(1.0).sqrt();
+        KEYFRAME_BITS_PER_DETAIL * look.detail.max(0.2) * scale.sqrt() * self.pixels
     }
 }
 

@@ -16,7 +16,7 @@ struct Run {
 
 fn encode(frames: &[Frame], size: Size, rate: impl Fn(usize) -> f64, keyframes: &[usize]) -> Run {
     let mut raw = RawEncoder::new(size).unwrap();
-    let mut control = RateControl::new(f64::from(size.width * size.height), rate(0), 30.0);
+    let mut control = RateControl::new(f64::from(size.width * size.height), rate(0), 30.0, 0.0);
     let mut looker = Looker::default();
     let mut run = Run { bits: vec![], quantizers: vec![], keyframes: vec![], skipped: 0 };
     let mut out = vec![];

@@ -8,8 +8,8 @@
 //! again); then, or as soon as a whole keyframe has come behind the gap, what cannot be decoded is skipped. While a
 //! keyframe is needed it is asked for at a limited rate. A picture with a missing packet is never given out.
 
-use super::depacketizer::{AccessUnitBuilder, begins_keyframe, holds_idr};
-use crate::media::ports::ReceivedPacket;
+use super::depacketizer::{self, AccessUnitBuilder};
+use crate::media::ports::{ReceivedPacket, VideoCodec};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,9 @@ impl Default for Limits {
 /// One whole picture.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AccessUnit {
-    /// Annex B byte stream.
+    /// What it is coded with; where that changes, a keyframe follows.
+    pub(crate) codec: VideoCodec,
+    /// As the decoder takes it: for H.264 an Annex B byte stream.
     pub(crate) data: Vec<u8>,
     /// Decoding can start here.
     pub(crate) keyframe: bool,
@@ -64,6 +66,8 @@ pub(crate) struct Reassembly {
     ssrc: Option<u32>,
     /// Packets from `next` on; `None` is missing. The last one is never missing.
     slots: VecDeque<Option<ReceivedPacket>>,
+    /// Of the last whole picture.
+    codec: Option<VideoCodec>,
     octets: usize,
     /// Extended sequence number of `slots[0]`.
     next: u64,
@@ -275,7 +279,7 @@ impl Reassembly {
         }
         // A stream that begins, or goes on, in the middle: its keyframe must be asked for. The beginning of one may
         // still be repaired if a part of it is here.
-        let parts = self.slots.iter().flatten().any(|packet| holds_idr(&packet.payload));
+        let parts = self.slots.iter().flatten().any(holds_keyframe);
         if !parts && !self.slots.is_empty() && self.requested.is_none() {
             self.request = true;
         }
@@ -300,7 +304,7 @@ impl Reassembly {
     fn keyframe_start(&self, from: usize) -> Option<usize> {
         (from..self.slots.len()).find(|&index| {
             let Some(packet) = &self.slots[index] else { return false };
-            begins_keyframe(&packet.payload) || (holds_idr(&packet.payload) && self.begins_picture(index))
+            begins_keyframe(packet) || (holds_keyframe(packet) && self.begins_picture(index))
         })
     }
 
@@ -359,11 +363,14 @@ impl Reassembly {
             return true;
         }
         let Ok(length) = self.picture_length(0) else { return false };
+        let Some(codec) = self.slots.front().and_then(|slot| slot.as_ref()?.codec) else { return false };
+        // A sender may change its codec at any picture: the new one has nothing to refer to.
+        self.needs_keyframe |= self.codec.replace(codec).is_some_and(|last| last != codec);
         let first = self.next;
-        let mut builder = AccessUnitBuilder::new(Vec::new());
+        let mut builder = AccessUnitBuilder::new(codec, Vec::new());
         let (mut arrived, mut capture_ntp, mut good) = (None, None, true);
         for packet in self.slots.iter().take(length).flatten() {
-            good = good && builder.handle_payload(&packet.payload).is_ok();
+            good = good && packet.codec == Some(codec) && builder.handle_payload(&packet.payload).is_ok();
             arrived = arrived.max(Some(packet.arrived));
             capture_ntp = capture_ntp.or(packet.capture_ntp);
         }
@@ -376,7 +383,7 @@ impl Reassembly {
                 self.needs_keyframe = false;
                 self.request = false;
                 let sequences = (first, self.next - 1);
-                self.ready.push_back(AccessUnit { data, keyframe, arrived, capture_ntp, sequences });
+                self.ready.push_back(AccessUnit { codec, data, keyframe, arrived, capture_ntp, sequences });
             }
             _ => {
                 self.dropped += 1;
@@ -427,4 +434,12 @@ impl Reassembly {
         }
         self.next += count as u64;
     }
+}
+
+fn begins_keyframe(packet: &ReceivedPacket) -> bool {
+    packet.codec.is_some_and(|codec| depacketizer::begins_keyframe(codec, &packet.payload))
+}
+
+fn holds_keyframe(packet: &ReceivedPacket) -> bool {
+    packet.codec.is_some_and(|codec| depacketizer::holds_keyframe(codec, &packet.payload))
 }

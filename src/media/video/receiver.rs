@@ -1,13 +1,13 @@
 //! The receiver's thread: RTP packets in, decoded pictures out. Puts pictures together ([`super::reassembly`]),
 //! decodes them, and asks for keyframes; after a loss the last good picture stays.
 
+use super::codec::{CodecError, Decoder};
 use super::frame::Frame;
-use super::h264::{CodecError, Decoder};
 use super::latest::Latest;
 use super::reassembly::{AccessUnit, Limits, Output, Reassembly};
 use super::stats::{FreezeMeter, VideoReceiveStats};
 use super::worker::{Stop, Worker};
-use crate::media::ports::{Feedback, ReceivedPacket};
+use crate::media::ports::{Feedback, ReceivedPacket, VideoCodec};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -46,7 +46,7 @@ impl VideoReceiver {
         feedback: Sender<Feedback>,
         stats: Arc<VideoReceiveStats>,
     ) -> Result<Self, VideoReceiverError> {
-        let decoder = Decoder::new()?;
+        let decoder = Decoder::new(VideoCodec::H264)?;
         let body = move |stop: &Stop| {
             Stage {
                 packets,
@@ -114,13 +114,14 @@ impl Stage {
 
     fn handle_picture(&mut self, unit: AccessUnit) {
         let began = Instant::now();
-        let decoded = self.decoder.decode(&unit.data, unit.arrived, unit.capture_ntp);
+        let decoded = self.decode(&unit);
         self.stats.decode_micros.add(began.elapsed().as_micros() as u64);
         match decoded {
             Ok(Some(frame)) => {
                 self.stats.decoded.add(1);
                 self.stats.keyframes.add(u64::from(unit.keyframe));
                 self.stats.size.set_size(frame.size());
+                self.stats.codec.set(Some(unit.codec));
                 if let Some(freeze) = self.freezes.handle_picture(Instant::now()) {
                     self.stats.freezes.add(1);
                     self.stats.freeze_micros.add(freeze.as_micros() as u64);
@@ -137,6 +138,14 @@ impl Stage {
                 self.reassembly.handle_decode_error(Instant::now());
             }
         }
+    }
+
+    /// The first picture of another codec brings its decoder with it.
+    fn decode(&mut self, unit: &AccessUnit) -> Result<Option<Arc<Frame>>, CodecError> {
+        if self.decoder.codec() != unit.codec {
+            self.decoder = Decoder::new(unit.codec)?;
+        }
+        self.decoder.decode(&unit.data, unit.arrived, unit.capture_ntp)
     }
 
     fn request_keyframe(&mut self) {

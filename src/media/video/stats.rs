@@ -1,6 +1,7 @@
 //! Figures of the picture's path: written by its threads, read by whoever wants a snapshot. Atomics only.
 
 use super::frame::Size;
+use crate::media::ports::{CodecCell, VideoCodec};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ impl Figure {
 /// Figures of the encoder.
 #[derive(Debug, Default)]
 pub struct VideoSendStats {
+    pub(crate) codec: CodecCell,
     pub(crate) size: Figure,
     pub(crate) captured: Figure,
     pub(crate) encoded: Figure,
@@ -53,6 +55,8 @@ pub struct VideoSendStats {
 /// The encoder's figures at one moment, since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VideoSendSnapshot {
+    /// Codec of the newest encoded picture.
+    pub codec: Option<VideoCodec>,
     /// Size of the newest encoded picture.
     pub size: Option<Size>,
     /// Pictures seen while sending.
@@ -75,6 +79,7 @@ impl VideoSendStats {
     /// All figures.
     pub fn snapshot(&self) -> VideoSendSnapshot {
         VideoSendSnapshot {
+            codec: self.codec.value(),
             size: self.size.size(),
             captured: self.captured.value(),
             encoded: self.encoded.value(),
@@ -90,6 +95,7 @@ impl VideoSendStats {
 /// Figures of the receiver.
 #[derive(Debug)]
 pub struct VideoReceiveStats {
+    pub(crate) codec: CodecCell,
     pub(crate) size: Figure,
     pub(crate) decoded: Figure,
     pub(crate) keyframes: Figure,
@@ -105,6 +111,8 @@ pub struct VideoReceiveStats {
 /// The receiver's figures at one moment, since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct VideoReceiveSnapshot {
+    /// Codec of the newest decoded picture.
+    pub codec: Option<VideoCodec>,
     /// Size of the newest decoded picture.
     pub size: Option<Size>,
     /// Pictures decoded.
@@ -129,6 +137,7 @@ pub struct VideoReceiveSnapshot {
 impl Default for VideoReceiveStats {
     fn default() -> Self {
         Self {
+            codec: CodecCell::default(),
             size: Figure::default(),
             decoded: Figure::default(),
             keyframes: Figure::default(),
@@ -147,6 +156,7 @@ impl VideoReceiveStats {
     pub fn snapshot(&self) -> VideoReceiveSnapshot {
         let delay = self.delay_micros.load(Ordering::Relaxed);
         VideoReceiveSnapshot {
+            codec: self.codec.value(),
             size: self.size.size(),
             decoded: self.decoded.value(),
             keyframes: self.keyframes.value(),

@@ -1,6 +1,7 @@
 //! Coming up, media both ways, and going away.
 
 use super::pair::{End, connected, frame, reassemble, receive_picture, signal_until, sound};
+use crate::media::ports::VideoCodec;
 use crate::peer::{Command, PeerEvent};
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ async fn two_peers_connect_and_agree_on_what_they_verify() {
     assert_eq!(verified(&a), verified(&b));
     for end in [&a, &b] {
         assert!(end.seen.contains(&PeerEvent::RemoteTracks { audio: true, video: true }));
-        assert!(end.seen.iter().any(|event| matches!(event, PeerEvent::VideoCodec(_))));
+        assert_eq!(end.control.video_codec(), Some(VideoCodec::H264));
     }
     a.peer.close().await;
     b.peer.close().await;

@@ -142,6 +142,7 @@ pub(super) fn access_unit(seed: u8, octets: usize, keyframe: bool) -> Bytes {
 
 pub(super) fn frame(number: u32, octets: usize, keyframe: bool) -> EncodedFrame {
     EncodedFrame {
+        codec: VideoCodec::H264,
         data: access_unit(number as u8, octets, keyframe),
         captured: Instant::now(),
         rtp_timestamp: number.wrapping_mul(3000),

@@ -1,7 +1,8 @@
 //! The sans-IO parts: packetizer, pacer, SDP.
 
-use crate::peer::h264::{MAX_PAYLOAD, packetize};
 use crate::peer::pacer::{Accepted, Pacer};
+use crate::peer::packetizer::MAX_PAYLOAD;
+use crate::peer::packetizer::h264::packetize;
 use crate::peer::sdp::{self, Sending, Setup};
 use bytes::Bytes;
 use proptest::prelude::*;

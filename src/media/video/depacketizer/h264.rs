@@ -1,6 +1,8 @@
 //! H.264 from RTP payloads (RFC 6184, packetization mode 1: single NAL unit, STAP-A, FU-A). Sans-IO, safe with any
 //! input: every length is checked, nothing panics, and what is odd makes the whole picture malformed.
 
+use super::Malformed;
+
 /// NAL unit types (ITU-T H.264 table 7-1; RFC 6184 table 1).
 const NAL_IDR: u8 = 5;
 const NAL_SPS: u8 = 7;
@@ -15,19 +17,15 @@ const FU_START: u8 = 0x80;
 const FU_END: u8 = 0x40;
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// The payload breaks RFC 6184, or uses a mode that was not negotiated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
-
 /// Builds one access unit from its payloads in order.
 #[derive(Debug, Default)]
-pub(crate) struct AccessUnitBuilder {
+pub(crate) struct Builder {
     data: Vec<u8>,
     in_fragment: bool,
     keyframe: bool,
 }
 
-impl AccessUnitBuilder {
+impl Builder {
     /// Starts over, writing into `buffer`'s storage.
     pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
@@ -101,7 +99,7 @@ impl AccessUnitBuilder {
 
 /// Whether a payload can only be the first of a keyframe: it begins with a sequence parameter set (behind an access
 /// unit delimiter at most).
-pub(crate) fn begins_keyframe(payload: &[u8]) -> bool {
+pub(super) fn begins_keyframe(payload: &[u8]) -> bool {
     let Some((&header, body)) = payload.split_first() else { return false };
     match header & TYPE_MASK {
         NAL_SPS => true,
@@ -125,7 +123,7 @@ pub(crate) fn begins_keyframe(payload: &[u8]) -> bool {
 }
 
 /// Whether a payload holds an IDR picture or a part of one.
-pub(crate) fn holds_idr(payload: &[u8]) -> bool {
+pub(super) fn holds_keyframe(payload: &[u8]) -> bool {
     let Some((&header, body)) = payload.split_first() else { return false };
     match header & TYPE_MASK {
         NAL_IDR => true,
@@ -154,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn build(payloads: &[&[u8]]) -> Result<(Vec<u8>, bool), Malformed> {
-        let mut builder = AccessUnitBuilder::default();
+        let mut builder = Builder::default();
         for payload in payloads {
             builder.handle_payload(payload)?;
         }
@@ -207,10 +205,10 @@ mod tests {
         fn no_payload_panics(payloads in proptest::collection::vec(
             proptest::collection::vec(any::<u8>(), 0..40), 0..8)
         ) {
-            let mut builder = AccessUnitBuilder::default();
+            let mut builder = Builder::default();
             for payload in &payloads {
                 begins_keyframe(payload);
-                holds_idr(payload);
+                holds_keyframe(payload);
                 if builder.handle_payload(payload).is_err() {
                     return Ok(());
                 }

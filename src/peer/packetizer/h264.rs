@@ -1,10 +1,7 @@
 //! Splits H.264 access units into RTP payloads (RFC 6184, packetization mode 1). Sans-IO.
 
+use super::MAX_PAYLOAD;
 use bytes::{BufMut, Bytes, BytesMut};
-
-/// Largest RTP payload, octets: fits 1 200-octet paths (RFC 8835 section 3.4's conservative MTU) with headers,
-/// extensions and the SRTP tag.
-pub(super) const MAX_PAYLOAD: usize = 1_150;
 
 const TYPE_MASK: u8 = 0x1f;
 const REFERENCE_MASK: u8 = 0xe0;
@@ -20,7 +17,7 @@ const FU_END: u8 = 0x40;
 ///
 /// Parameter sets are gathered into one aggregation packet (section 5.7.1), so that losing half of them is
 /// impossible; a NAL unit that does not fit is fragmented (section 5.8). Access unit delimiters are dropped.
-pub(super) fn packetize(access_unit: &Bytes) -> Vec<Bytes> {
+pub(in crate::peer) fn packetize(access_unit: &Bytes) -> Vec<Bytes> {
     let mut payloads = Vec::with_capacity(access_unit.len() / MAX_PAYLOAD + 2);
     let mut sets: Vec<Bytes> = Vec::new();
     for (start, end) in nal_units(access_unit) {

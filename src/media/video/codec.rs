@@ -1,0 +1,142 @@
+//! The video codecs behind one face: pictures in, access units out, and back.
+//!
+//! Driven by the encoder's and the receiver's threads, which own one [`Encoder`] and one [`Decoder`] each. Decides
+//! nothing: which codec, size, rate and keyframe is theirs to say.
+
+use super::frame::{Frame, Size};
+use super::h264::{self, H264Error};
+use super::look::Look;
+use crate::media::ports::VideoCodec;
+use std::sync::Arc;
+use std::time::Instant;
+use thiserror::Error;
+
+/// Why a picture could not be coded.
+#[derive(Debug, Error)]
+pub enum CodecError {
+    /// OpenH264's word.
+    #[error(transparent)]
+    H264(#[from] H264Error),
+}
+
+/// What an encoder is made for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct EncoderSettings {
+    pub(crate) size: Size,
+    pub(crate) bits_per_second: u32,
+    pub(crate) fps: f64,
+    /// What the encoder before it sent beyond the rate, in seconds of the rate.
+    pub(crate) backlog: f64,
+}
+
+/// Encodes pictures of one size; keyframes at the start and when asked for only.
+pub(crate) enum Encoder {
+    H264(h264::Encoder),
+}
+
+impl Encoder {
+    /// # Errors
+    /// [`CodecError`] if the codec does not come up.
+    pub(crate) fn new(codec: VideoCodec, settings: EncoderSettings) -> Result<Self, CodecError> {
+        match codec {
+            VideoCodec::H264 => Ok(Self::H264(h264::Encoder::new(settings)?)),
+        }
+    }
+
+    /// What it makes.
+    pub(crate) fn codec(&self) -> VideoCodec {
+        match self {
+            Self::H264(_) => VideoCodec::H264,
+        }
+    }
+
+    /// Size of the pictures that it takes.
+    pub(crate) fn size(&self) -> Size {
+        match self {
+            Self::H264(encoder) => encoder.size(),
+        }
+    }
+
+    /// Aims at another rate from the next picture on.
+    pub(crate) fn set_rate(&mut self, bits_per_second: u32, fps: f64) {
+        match self {
+            Self::H264(encoder) => encoder.set_rate(bits_per_second, fps),
+        }
+    }
+
+    /// How coarse the last pictures were, as H.264's quantizer: 0 (finest) to 51. `None` if unknown.
+    pub(crate) fn coarseness(&self) -> Option<f64> {
+        match self {
+            Self::H264(encoder) => encoder.coarseness(),
+        }
+    }
+
+    /// What was sent beyond the rate and is still to be saved, in seconds of the rate.
+    pub(crate) fn backlog(&self) -> f64 {
+        match self {
+            Self::H264(encoder) => encoder.backlog(),
+        }
+    }
+
+    /// Encodes one picture of [`Self::size`] behind `output`: for H.264 in Annex B format. True if it is a keyframe.
+    /// Nothing is written if the codec chose to skip the picture. `look` is what the picture looks like.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the codec refuses it.
+    pub(crate) fn encode(
+        &mut self,
+        frame: &Frame,
+        keyframe: bool,
+        look: &Look,
+        output: &mut Vec<u8>,
+    ) -> Result<bool, CodecError> {
+        match self {
+            Self::H264(encoder) => Ok(encoder.encode(frame, keyframe, look, output)?),
+        }
+    }
+}
+
+/// Decodes access units; each gives its picture at once.
+pub(crate) enum Decoder {
+    H264(h264::Decoder),
+}
+
+impl Decoder {
+    /// # Errors
+    /// [`CodecError`] if the codec does not come up.
+    pub(crate) fn new(codec: VideoCodec) -> Result<Self, CodecError> {
+        match codec {
+            VideoCodec::H264 => Ok(Self::H264(h264::Decoder::new()?)),
+        }
+    }
+
+    /// What it reads.
+    pub(crate) fn codec(&self) -> VideoCodec {
+        match self {
+            Self::H264(_) => VideoCodec::H264,
+        }
+    }
+
+    /// Decodes one access unit. `None` if it holds no picture.
+    ///
+    /// # Errors
+    /// [`CodecError`]: nothing more can be decoded before the next keyframe.
+    pub(crate) fn decode(
+        &mut self,
+        data: &[u8],
+        captured: Instant,
+        capture_ntp: Option<u64>,
+    ) -> Result<Option<Arc<Frame>>, CodecError> {
+        match self {
+            Self::H264(decoder) => Ok(decoder.decode(data, captured, capture_ntp)?),
+        }
+    }
+}
+
+/// Copies a plane whose rows are `stride` apart into one whose rows are not.
+pub(super) fn copy_plane(from: &[u8], stride: usize, to: &mut [u8], width: usize) {
+    for (source, target) in from.chunks(stride).zip(to.chunks_exact_mut(width)) {
+        let length = width.min(source.len());
+        target[..length].copy_from_slice(&source[..length]);
+    }
+}
