@@ -16,6 +16,7 @@ const WORKERS: usize = 2;
 const FAREWELL: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    process::share_one_arena();
     let cli = Cli::parse();
     let verbosity = match &cli.command {
         Some(Command::Agent(agent)) => agent.participant.verbose,

@@ -15,8 +15,8 @@ use std::time::Duration;
 /// Calls before the first look: caches and pools fill, and stay.
 const WARM_UP: usize = 10;
 const CALLS: usize = 50;
-/// What the allocator may keep of it all, KiB: 50 leaks of a single 720p picture (1.4 MB) would be four times that.
-const MEMORY_SLACK_KIB: u64 = 16 * 1024;
+/// What the allocator may keep of it all, KiB: less than 50 leaks of a tenth of a 720p picture (1.4 MB).
+const MEMORY_SLACK_KIB: u64 = 6 * 1024;
 
 /// A camera, microphone and everything else are released within a second of the call's end; then nothing moves.
 fn at_rest(agent: &Agent) -> Holdings {

@@ -15,6 +15,9 @@ pub(crate) fn print_first(first: &First) {
             let name = format!("  {}: {side} sees", kind.name);
             println!("{name:<38}{:>8.0}{least:>8.0}{most:>8.0}", median(figures));
         }
+        if kind.stuck > 0 {
+            println!("  {}: {} more never came up", kind.name, kind.stuck);
+        }
     }
     println!();
 }

@@ -19,11 +19,16 @@ use crate::media::video::rgba::{RgbaConverter, RgbaImage};
 use crate::media::video::stats::{
     VideoReceiveSnapshot, VideoReceiveStats, VideoSendSnapshot, VideoSendStats,
 };
+use crate::process;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// How long after a call's end its memory is given back: the peer connection closes meanwhile, and a call that
+/// follows at once need not ask for it again.
+const TIDY_AFTER: Duration = Duration::from_millis(500);
 /// Orders that may wait. When full the call fails: the thread is stuck in a device.
 const ORDER_CAPACITY: usize = 64;
 /// Answers that may wait for the engine. When full the desk waits.
@@ -134,7 +139,17 @@ impl MediaDesk {
 
 fn run(orders: &Receiver<DeskOrder>, events: &mpsc::Sender<DeskEvent>) {
     let mut media: Option<CallMedia> = None;
-    while let Ok(order) = orders.recv() {
+    let mut tidy = false;
+    loop {
+        let order = match orders.recv_timeout(if tidy { TIDY_AFTER } else { Duration::MAX }) {
+            Ok(order) => order,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                process::give_back_memory();
+                tidy = false;
+                continue;
+            }
+        };
         match order {
             DeskOrder::Open(order) => {
                 // The last call's devices go first, should its `Close` have been lost.
@@ -148,6 +163,7 @@ fn run(orders: &Receiver<DeskOrder>, events: &mpsc::Sender<DeskEvent>) {
             DeskOrder::Close(call) => {
                 if let Some(open) = media.take_if(|media| media.call == call) {
                     open.close();
+                    tidy = true;
                 }
             }
             DeskOrder::ListDevices => report(events, DeskEvent::Devices(list_devices())),

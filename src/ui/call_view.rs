@@ -6,7 +6,7 @@ use super::self_view::SelfView;
 use super::signal::{self, Signal};
 use super::texture::{Drawn, PictureTexture};
 use super::toolbar::{self, Shown};
-use super::{clock, icons, plain, theme, widgets};
+use super::{bidi, clock, icons, plain, theme, widgets};
 use crate::engine::{CallView, Direction, Phase};
 use eframe::egui::{
     Align, Align2, Color32, Id, Layout, Rect, RichText, Role, Sense, Ui, UiBuilder, Vec2, WidgetInfo, pos2,
@@ -120,8 +120,7 @@ impl CallScreen {
             let wide = (ui.available_width() - 120.0).clamp(60.0, 360.0);
             ui.scope(|ui| {
                 ui.set_max_width(wide);
-                let text = RichText::new(name).font(theme::strong_font(14.5)).color(Color32::WHITE);
-                ui.add(eframe::egui::Label::new(text).truncate());
+                bidi::line(ui, &name, theme::strong_font(14.5), Color32::WHITE);
             });
             if call.remote_microphone_muted && call.phase != Phase::Ringing {
                 let (rect, mark) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
@@ -188,8 +187,7 @@ fn words_ui(ui: &mut Ui, stage: Rect, call: &CallView) {
     );
     widgets::avatar(&mut ui, &call.peer, diameter);
     ui.add_space(10.0);
-    let name = RichText::new(plain::name(&call.peer)).font(theme::strong_font(22.0)).color(Color32::WHITE);
-    ui.add(eframe::egui::Label::new(name).truncate());
+    bidi::line(&mut ui, &plain::name(&call.peer), theme::strong_font(22.0), Color32::WHITE);
     ui.label(RichText::new(state_words(call)).font(theme::text_font(16.0)).color(theme::TEXT_WEAK));
 }
 

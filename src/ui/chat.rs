@@ -6,11 +6,11 @@ use super::actions::{Actions, Change};
 use super::icons::Icon;
 use super::people::own_name;
 use super::widgets::{self, Tone};
-use super::{clock, plain, theme};
+use super::{bidi, clock, plain, theme};
 use crate::engine::{ChatLine, Intent, Snapshot};
 use eframe::egui::{
-    Align, Frame, Id, Key, KeyboardShortcut, Label, Layout, Margin, Modifiers, Rect, RichText, ScrollArea,
-    Stroke, StrokeKind, TextEdit, Ui, UiBuilder, pos2, vec2,
+    Align, Frame, Id, Key, KeyboardShortcut, Layout, Margin, Modifiers, Rect, RichText, ScrollArea, Stroke,
+    StrokeKind, TextEdit, Ui, UiBuilder, pos2, vec2,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -224,7 +224,7 @@ fn line_ui(ui: &mut Ui, line: &ChatLine, own: Option<&str>, head: bool) {
             if head {
                 head_ui(ui, line, own);
             }
-            ui.add(Label::new(RichText::new(plain::message(&line.text)).color(theme::TEXT)).wrap());
+            bidi::lines(ui, &plain::message(&line.text), theme::text_font(14.5), theme::TEXT);
         });
     });
 }
@@ -236,14 +236,13 @@ fn head_ui(ui: &mut Ui, line: &ChatLine, own: Option<&str>) {
         let name = if mine { "You".to_owned() } else { plain::name(&line.from) };
         ui.scope(|ui| {
             ui.set_max_width((ui.available_width() - 150.0).max(40.0));
-            let name = RichText::new(name).font(theme::strong_font(14.0)).color(theme::TEXT);
-            ui.add(Label::new(name).truncate());
+            bidi::line(ui, &name, theme::strong_font(14.0), theme::TEXT);
         });
         widgets::hint(ui, clock::hour_minute(line.at));
         if let Some(to) = &line.to {
             let words =
                 if mine { format!("privately to {}", plain::name(to)) } else { "privately".to_owned() };
-            ui.add(Label::new(RichText::new(words).small().color(theme::AMBER)).truncate());
+            bidi::line(ui, &words, theme::text_font(12.0), theme::AMBER);
         }
     });
 }

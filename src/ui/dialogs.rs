@@ -3,7 +3,7 @@
 
 use super::actions::{Actions, Change};
 use super::widgets::{self, Tone};
-use super::{clock, keys, plain, theme};
+use super::{bidi, clock, keys, plain, theme};
 use crate::engine::{CallView, Direction, EndedCall, Intent, Phase, Question, Snapshot};
 use eframe::egui::{
     Align, Color32, Context, Frame, Grid, Id, Label, Layout, Margin, Modal, RichText, Stroke, Ui, vec2,
@@ -60,8 +60,7 @@ pub(super) fn ringing_ui(ctx: &Context, call: &CallView, actions: &mut Actions) 
             ui.add_space(6.0);
             widgets::avatar(ui, &call.peer, 96.0);
             ui.add_space(10.0);
-            let title = RichText::new(format!("{name} is calling.")).font(theme::strong_font(20.0));
-            ui.add(Label::new(title.color(Color32::WHITE)).wrap());
+            bidi::sentence(ui, &format!("{name} is calling."), theme::strong_font(20.0), Color32::WHITE);
             ui.label(RichText::new("Would you like to answer?").color(theme::TEXT_WEAK));
         });
         ui.add_space(18.0);
@@ -94,7 +93,7 @@ pub(super) fn question_ui(ctx: &Context, question: &Question, actions: &mut Acti
         let words = "Unable to open your call because no camera and/or microphone were found.";
         ui.add(Label::new(words).wrap());
         let more = format!("You can still watch and listen to {}.", plain::name(peer));
-        ui.add(Label::new(RichText::new(more).color(theme::TEXT_WEAK)).wrap());
+        bidi::sentence(ui, &more, theme::text_font(14.5), theme::TEXT_WEAK);
         ui.add_space(14.0);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if widgets::text_button(ui, "Join and only watch", Tone::Primary).clicked() {
@@ -196,5 +195,5 @@ fn ended_words_ui(ui: &mut Ui, ended: &EndedCall) {
         Some(length) => format!("Call with {name}, {}", clock::duration(length)),
         None => format!("Call with {name}"),
     };
-    ui.add(Label::new(RichText::new(words).small().color(theme::TEXT_WEAK)).truncate());
+    bidi::line(ui, &words, theme::text_font(12.0), theme::TEXT_WEAK);
 }

@@ -11,6 +11,7 @@
 //! [`Intent`]: crate::engine::Intent
 
 mod actions;
+mod bidi;
 mod call_view;
 mod chat;
 mod clock;

@@ -3,7 +3,7 @@
 use super::actions::{Actions, Change};
 use super::icons::{self, Icon};
 use super::widgets::{self, Tone};
-use super::{plain, theme};
+use super::{bidi, plain, theme};
 use crate::engine::{Connection, Direction, Intent, Phase, Snapshot};
 use eframe::egui::{
     Align, Layout, Rect, RichText, Role, ScrollArea, Sense, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
@@ -57,8 +57,7 @@ fn head_ui(ui: &mut Ui, snapshot: &Snapshot, actions: &mut Actions) {
             ui.with_layout(Layout::top_down(Align::Min), |ui| {
                 ui.spacing_mut().item_spacing.y = 1.0;
                 ui.add_space(3.0);
-                let shown = RichText::new(plain::name(name)).font(theme::strong_font(15.0));
-                ui.add(eframe::egui::Label::new(shown).truncate());
+                bidi::line(ui, &plain::name(name), theme::strong_font(15.0), theme::TEXT);
                 let (text, color, more) = status(&snapshot.connection);
                 let line = RichText::new(text).small().color(color);
                 ui.add(eframe::egui::Label::new(line).truncate()).on_hover_text(more);
@@ -164,7 +163,8 @@ fn words_ui(
         None => 14.0,
     });
     let label = |text: RichText| eframe::egui::Label::new(text).truncate().selectable(false);
-    column.add(label(RichText::new(name).color(theme::TEXT)));
+    let shown = bidi::words(&column, name, theme::text_font(14.5), theme::TEXT, f32::INFINITY);
+    column.add(eframe::egui::Label::new(shown).truncate().selectable(false));
     if let Some((text, color)) = second {
         let words = RichText::new(text).font(theme::text_font(11.5)).color(color);
         // With the buttons beside them, words that wrapped would leave the row.
