@@ -20,8 +20,14 @@ pub(super) struct PictureTexture {
 #[derive(Clone, Copy)]
 pub(super) struct Drawn {
     pub(super) id: TextureId,
-    /// Pixels.
+    /// Pixels of the whole picture; the texture has fewer if it is drawn smaller.
     pub(super) size: Vec2,
+}
+
+/// Tells the engine how large a picture is drawn, so that it comes no larger.
+pub(super) fn tell_size(ctx: &Context, picture: &Picture, size: Vec2) {
+    let pixels = size * ctx.pixels_per_point();
+    picture.drawn.set(pixels.x.round() as u32, pixels.y.round() as u32);
 }
 
 impl PictureTexture {
@@ -37,7 +43,8 @@ impl PictureTexture {
             self.shown = Some(newest);
         }
         let handle = self.handle.as_ref()?;
-        Some(Drawn { id: handle.id(), size: handle.size_vec2() })
+        let (width, height) = self.shown.as_ref()?.original;
+        Some(Drawn { id: handle.id(), size: Vec2::new(width as f32, height as f32) })
     }
 
     fn upload(&mut self, ctx: &Context, name: &str, newest: &RgbaImage) {
@@ -68,7 +75,7 @@ mod tests {
     use super::*;
 
     fn image(width: usize, height: usize, bytes: usize) -> Arc<RgbaImage> {
-        Arc::new(RgbaImage { width, height, pixels: vec![255; bytes] })
+        Arc::new(RgbaImage { width, height, original: (width, height), pixels: vec![255; bytes] })
     }
 
     #[test]

@@ -51,15 +51,7 @@ impl Footage {
         let raw: Vec<u8> = (0..TILE * TILE).map(|_| random.below(256) as u8).collect();
         let noise = (0..1 << 16).map(|_| (random.below(256) + random.below(256)) as u8).collect();
         let texture = smooth(&smooth(&raw, 16), 4);
-        Self {
-            scene,
-            size,
-            pattern: Pattern::new(size),
-            texture,
-            noise,
-            start: Instant::now(),
-            number: 0,
-        }
+        Self { scene, size, pattern: Pattern::new(size), texture, noise, start: Instant::now(), number: 0 }
     }
 
     /// The next picture, captured a thirtieth of a second after the one before it.
@@ -69,9 +61,11 @@ impl Footage {
         let number = if self.scene == Scene::Still { 0 } else { self.number };
         self.number += 1;
         match self.scene {
-            Scene::Pattern => {
-                self.pattern.draw(&mut frame, u64::from(number), Duration::from_millis(u64::from(number) * 33))
-            }
+            Scene::Pattern => self.pattern.draw(
+                &mut frame,
+                u64::from(number),
+                Duration::from_millis(u64::from(number) * 33),
+            ),
             Scene::Person | Scene::Still => self.draw(&mut frame, number, 0.0, 3),
             Scene::Walk => self.draw(&mut frame, number, 5.0, 3),
             Scene::Noise => self.draw(&mut frame, 0, 0.0, 24),

@@ -4,7 +4,10 @@
 //! in groups of eight pictures at a fixed rate, knows no clock, and lets a keyframe cost what it costs. The quantizer
 //! is a parameter of the layer, and the parameters may be set anew between pictures: while neither size nor structure
 //! change, the stream goes on without a keyframe (`WelsEncoderParamAdjust` in OpenH264's `encoder_ext.cpp`).
-#![allow(unsafe_code, reason = "the safe wrapper neither exposes the quantizer nor lets the rate control be off")]
+#![allow(
+    unsafe_code,
+    reason = "the safe wrapper neither exposes the quantizer nor lets the rate control be off"
+)]
 
 use super::frame::{Frame, Size};
 use openh264::OpenH264API;

@@ -206,7 +206,9 @@ impl Ladder {
 
     fn climb(&mut self, present: usize, fits: usize, now: Instant) -> usize {
         let wait = match self.started {
-            Some(started) if now.saturating_duration_since(started) < START && self.climb_after == CLIMB_AFTER => {
+            Some(started)
+                if now.saturating_duration_since(started) < START && self.climb_after == CLIMB_AFTER =>
+            {
                 CLIMB_AFTER_AT_START
             }
             _ => self.climb_after,

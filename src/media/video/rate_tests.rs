@@ -38,7 +38,9 @@ fn encode(frames: &[Frame], size: Size, rate: impl Fn(usize) -> f64, keyframes: 
             raw.encode(frame, keyframe, quantizer, &mut out).unwrap();
         }
         control.handle_encoded(keyframe, quantizer, (out.len() * 8) as f64, &look);
-        if keyframe { run.keyframes.push(out.len() * 8) }
+        if keyframe {
+            run.keyframes.push(out.len() * 8)
+        }
         run.bits.push(out.len() * 8);
         run.quantizers.push(quantizer);
     }
@@ -50,13 +52,45 @@ fn calibrate() {
     for scene in [Scene::Pattern, Scene::Person, Scene::Walk, Scene::Noise, Scene::Still] {
         let mut footage = Footage::new(scene, Size::HD);
         let frames: Vec<Frame> = (0..150).map(|_| footage.next()).collect();
-        for (size, rate) in [(Size::new(320, 180), 150_000.0), (Size::new(480,270), 150_000.0), (Size::new(640,360), 300_000.0), (Size::new(960, 540), 700_000.0), (Size::HD, 1_500_000.0), (Size::HD, 2_500_000.0)] {
+        for (size, rate) in [
+            (Size::new(320, 180), 150_000.0),
+            (Size::new(480, 270), 150_000.0),
+            (Size::new(640, 360), 300_000.0),
+            (Size::new(960, 540), 700_000.0),
+            (Size::HD, 1_500_000.0),
+            (Size::HD, 2_500_000.0),
+        ] {
             let mut scaler = Scaler::default();
-            let small: Vec<Frame> = frames.iter().map(|f| { let mut s = Frame::black(size, f.captured); scaler.scale(f, &mut s); s }).collect();
+            let small: Vec<Frame> = frames
+                .iter()
+                .map(|f| {
+                    let mut s = Frame::black(size, f.captured);
+                    scaler.scale(f, &mut s);
+                    s
+                })
+                .collect();
             let run = encode(&small, size, |_| rate, &[0, 90]);
-            let seconds: Vec<String> = run.bits.chunks(30).map(|c| format!("{:.2}", c.iter().sum::<usize>() as f64 / rate)).collect();
-            let q = |r: std::ops::Range<usize>| { let s = &run.quantizers[r.start.min(run.quantizers.len())..r.end.min(run.quantizers.len())]; (s.iter().min().copied(), s.iter().map(|&q| u32::from(q)).sum::<u32>() / s.len().max(1) as u32, s.iter().max().copied()) };
-            println!("{scene:?} {}p {rate}: seconds {seconds:?} keyframes {:?} ms, skipped {}, q {:?} {:?}", size.height, run.keyframes.iter().map(|k| (*k as f64 / rate * 1000.0) as u32).collect::<Vec<_>>(), run.skipped, q(1..30), q(30..90));
+            let seconds: Vec<String> = run
+                .bits
+                .chunks(30)
+                .map(|c| format!("{:.2}", c.iter().sum::<usize>() as f64 / rate))
+                .collect();
+            let q = |r: std::ops::Range<usize>| {
+                let s = &run.quantizers[r.start.min(run.quantizers.len())..r.end.min(run.quantizers.len())];
+                (
+                    s.iter().min().copied(),
+                    s.iter().map(|&q| u32::from(q)).sum::<u32>() / s.len().max(1) as u32,
+                    s.iter().max().copied(),
+                )
+            };
+            println!(
+                "{scene:?} {}p {rate}: seconds {seconds:?} keyframes {:?} ms, skipped {}, q {:?} {:?}",
+                size.height,
+                run.keyframes.iter().map(|k| (*k as f64 / rate * 1000.0) as u32).collect::<Vec<_>>(),
+                run.skipped,
+                q(1..30),
+                q(30..90)
+            );
         }
     }
 }
