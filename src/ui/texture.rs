@@ -56,9 +56,12 @@ impl PictureTexture {
         // egui has dropped its share after the upload, so this is a plain copy and never an allocation.
         Arc::make_mut(&mut image).as_raw_mut().copy_from_slice(&newest.pixels);
         self.spare = Some(Arc::clone(&image));
+        // What came as large as it is drawn needs no smoothing, which is most of the work without a graphics card.
+        let shrunk = (newest.width, newest.height) != newest.original;
+        let options = if shrunk { TextureOptions::NEAREST } else { TextureOptions::LINEAR };
         match &mut self.handle {
-            Some(handle) => handle.set(image, TextureOptions::LINEAR),
-            None => self.handle = Some(ctx.load_texture(name, image, TextureOptions::LINEAR)),
+            Some(handle) => handle.set(image, options),
+            None => self.handle = Some(ctx.load_texture(name, image, options)),
         }
     }
 }

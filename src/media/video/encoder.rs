@@ -65,34 +65,7 @@ impl VideoEncoder {
     ) -> Result<Self, VideoEncoderError> {
         let frames = frames.clone();
         let body = move |stop: &Stop| {
-            let now = Instant::now();
-            let reader = frames.reader();
-            Stage {
-                frames,
-                reader,
-                out,
-                control,
-                stats,
-                encoder: None,
-                ladder: Ladder::default(),
-                cadence: Cadence::default(),
-                scaler: Scaler::default(),
-                pool: FramePool::default(),
-                looker: Looker::default(),
-                look: Look::default(),
-                load: Load::default(),
-                missed: 0,
-                still: 0,
-                octets: OctetPool::default(),
-                scratch: Vec::with_capacity(USUAL_OCTETS),
-                paused: false,
-                last_keyframe: None,
-                keyframe: true,
-                epoch: now,
-                offset: rand::random(),
-                last_captured: None,
-            }
-            .run(stop);
+            Stage::new(frames, out, control, stats).run(stop);
         };
         Worker::start("video-encoder", body).map(Self).map_err(VideoEncoderError)
     }
@@ -141,6 +114,40 @@ struct Stage {
 }
 
 impl Stage {
+    fn new(
+        frames: Latest<Arc<Frame>>,
+        out: Sender<EncodedFrame>,
+        control: Arc<SendControl>,
+        stats: Arc<VideoSendStats>,
+    ) -> Self {
+        let reader = frames.reader();
+        Self {
+            frames,
+            reader,
+            out,
+            control,
+            stats,
+            encoder: None,
+            ladder: Ladder::default(),
+            cadence: Cadence::default(),
+            scaler: Scaler::default(),
+            pool: FramePool::default(),
+            looker: Looker::default(),
+            look: Look::default(),
+            load: Load::default(),
+            missed: 0,
+            still: 0,
+            octets: OctetPool::default(),
+            scratch: Vec::with_capacity(USUAL_OCTETS),
+            paused: false,
+            last_keyframe: None,
+            keyframe: true,
+            epoch: Instant::now(),
+            offset: rand::random(),
+            last_captured: None,
+        }
+    }
+
     fn run(mut self, stop: &Stop) {
         let mut open = false;
         while !stop.is_set() && !self.out.is_closed() {
@@ -311,3 +318,7 @@ impl Stage {
         self.offset.wrapping_add(ticks as u32)
     }
 }
+
+#[cfg(test)]
+#[path = "encoder_tests.rs"]
+mod tests;

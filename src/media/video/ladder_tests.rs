@@ -172,7 +172,7 @@ fn coarseness(rung: Rung, rate: u32, complexity: f64) -> f64 {
 fn easy_pictures_get_larger_than_the_table_says_and_hard_ones_smaller_without_flapping() {
     let rate = 330_000;
     let mut sizes = Vec::new();
-    for complexity in [300_000.0, 900_000.0, 6_000_000.0] {
+    for complexity in [200_000.0, 900_000.0, 6_000_000.0] {
         let mut climb = Climb::new(&situation(rate));
         climb.run(Duration::from_secs(120), |rung| Situation {
             coarseness: Some(coarseness(rung, rate, complexity)),

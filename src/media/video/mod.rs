@@ -33,6 +33,8 @@ mod scale;
 mod y4m;
 
 #[cfg(test)]
+mod allocation;
+#[cfg(test)]
 mod footage;
 #[cfg(test)]
 mod loopback;
