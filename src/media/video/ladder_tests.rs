@@ -221,7 +221,7 @@ fn every_size_is_even_fits_the_level_and_keeps_the_shape() {
         for step in MOTION.iter().chain(&DETAIL) {
             for macroblocks in [LEVEL_31, 8192] {
                 let size = fit(source, step.area, macroblocks);
-                assert!(size.width % 2 == 0 && size.height % 2 == 0, "{size:?}");
+                assert!(size.width.is_multiple_of(2) && size.height.is_multiple_of(2), "{size:?}");
                 assert!(size.width <= source.width && size.height <= source.height);
                 assert!(size.width.div_ceil(16) * size.height.div_ceil(16) <= macroblocks);
                 let shape = |size: Size| f64::from(size.width) / f64::from(size.height);

@@ -89,7 +89,8 @@ mod tests {
         let mut frame = Frame::black(size, Instant::now());
         let width = size.width;
         for (index, sample) in frame.planes_mut().0.iter_mut().enumerate() {
-            *sample = if (index as u32 % width + offset) / 8 % 2 == 0 { 50 } else { 200 };
+            let stripe = (index as u32 % width + offset) / 8;
+            *sample = if stripe.is_multiple_of(2) { 50 } else { 200 };
         }
         frame
     }
