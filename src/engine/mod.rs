@@ -20,7 +20,7 @@ mod wishes;
 pub use crate::call::Direction;
 pub use crate::config::{AcceptPolicy, CameraChoice, IceServer, MicrophoneChoice, Settings, SpeakerChoice};
 pub use crate::media::device::{Device, Devices};
-pub use crate::media::video::rgba::RgbaImage;
+pub use crate::media::video::rgba::{DrawnSize, RgbaImage};
 pub use core::start;
 pub use echo::ECHO_NAME;
 pub use handle::{EngineHandle, EnginePort, INTENT_CAPACITY};

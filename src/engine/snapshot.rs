@@ -6,7 +6,7 @@ use crate::engine::stats::CallStats;
 use crate::media::device::Devices;
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
-use crate::media::video::rgba::RgbaImage;
+use crate::media::video::rgba::{DrawnSize, RgbaImage};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -148,6 +148,8 @@ pub struct CallView {
 pub struct Picture {
     /// The newest one.
     pub latest: Latest<Arc<RgbaImage>>,
+    /// How large the window draws it, so that it comes no larger.
+    pub drawn: Arc<DrawnSize>,
 }
 
 /// How a call ended.

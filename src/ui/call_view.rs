@@ -4,10 +4,11 @@
 use super::actions::Actions;
 use super::self_view::SelfView;
 use super::signal::{self, Signal};
-use super::texture::{Drawn, PictureTexture};
+use super::texture::{Drawn, PictureTexture, tell_size};
 use super::toolbar::{self, Shown};
 use super::{bidi, clock, icons, plain, theme, widgets};
 use crate::engine::{CallView, Direction, Phase};
+use eframe::egui::emath::GuiRounding as _;
 use eframe::egui::{
     Align, Align2, Color32, Id, Layout, Rect, RichText, Role, Sense, Ui, UiBuilder, Vec2, WidgetInfo, pos2,
     vec2,
@@ -36,7 +37,7 @@ impl CallScreen {
     /// Fills `ui` with the call.
     pub(super) fn ui(&mut self, ui: &mut Ui, call: &CallView, shown: Shown, actions: &mut Actions) {
         let stage = ui.max_rect();
-        ui.painter().rect_filled(stage, 0.0, theme::STAGE);
+        // What lies behind was cleared to the stage's colour already: no pixel is painted twice.
         let picture = self.texture.refresh(ui.ctx(), "remote picture", &call.remote_picture);
         let visible = picture.filter(|_| shows_picture(call));
         match visible {
@@ -157,7 +158,10 @@ fn shows_picture(call: &CallView) -> bool {
 
 fn picture_ui(ui: &mut Ui, stage: Rect, picture: Drawn, call: &CallView) {
     let scale = (stage.width() / picture.size.x).min(stage.height() / picture.size.y);
-    let rect = Rect::from_center_size(stage.center(), picture.size * scale);
+    // On whole pixels, so that a picture of just this size stays sharp.
+    let rect = Rect::from_center_size(stage.center(), picture.size * scale)
+        .round_to_pixels(ui.ctx().pixels_per_point());
+    tell_size(ui.ctx(), &call.remote_picture, rect.size());
     let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
     ui.painter().image(picture.id, rect, whole, Color32::WHITE);
     let response = ui.interact(rect, Id::unique("remote picture"), Sense::hover());

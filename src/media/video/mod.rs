@@ -21,14 +21,27 @@ pub mod worker;
 
 mod cadence;
 mod depacketizer;
+mod h264_encoder;
 mod ladder;
+mod load;
+mod look;
+mod octets;
 mod pattern;
 mod pool;
+mod quantizer;
 mod reassembly;
 mod scale;
 mod y4m;
 
 #[cfg(test)]
+mod allocation;
+#[cfg(test)]
+mod codec_tests;
+#[cfg(test)]
+mod footage;
+#[cfg(test)]
 mod loopback;
+#[cfg(test)]
+mod rate_tests;
 #[cfg(test)]
 mod reassembly_tests;
