@@ -1,8 +1,6 @@
 //! Finds libvpx and makes its bindings. Says so loudly when the H.264 codec will be built without its assembler
 //! routines: it then takes three times the processor time, and its own build says nothing.
 
-use std::process::Command;
-
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=NASM");
@@ -29,7 +27,7 @@ fn warn_without_nasm() {
     }
     // The codec's build looks at NASM first, then along PATH.
     let nasm = std::env::var_os("NASM").unwrap_or_else(|| "nasm".into());
-    if !Command::new(nasm).arg("-v").output().is_ok_and(|output| output.status.success()) {
+    if !std::process::Command::new(nasm).arg("-v").output().is_ok_and(|output| output.status.success()) {
         println!("cargo:warning=nasm was not found: video will take three times the processor time");
         println!("cargo:warning=install it (apt install nasm, dnf install nasm, brew install nasm), then");
         println!(

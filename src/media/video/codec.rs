@@ -35,7 +35,8 @@ pub(crate) struct EncoderSettings {
 
 /// Encodes pictures of one size; keyframes at the start and when asked for only.
 pub(crate) enum Encoder {
-    H264(h264::Encoder),
+    /// Boxed: it is a hundred times as large as the other.
+    H264(Box<h264::Encoder>),
     Vp8(vp8::Encoder),
 }
 
@@ -44,7 +45,7 @@ impl Encoder {
     /// [`CodecError`] if the codec does not come up.
     pub(crate) fn new(codec: VideoCodec, settings: EncoderSettings) -> Result<Self, CodecError> {
         match codec {
-            VideoCodec::H264 => Ok(Self::H264(h264::Encoder::new(settings)?)),
+            VideoCodec::H264 => Ok(Self::H264(Box::new(h264::Encoder::new(settings)?))),
             VideoCodec::Vp8 => Ok(Self::Vp8(vp8::Encoder::new(settings)?)),
         }
     }
