@@ -20,6 +20,13 @@ pub(crate) fn on_this_thread() -> u64 {
     COUNT.with(Cell::get)
 }
 
+/// How often this thread allocates while `work` runs.
+pub(crate) fn during(work: impl FnOnce()) -> u64 {
+    let before = on_this_thread();
+    work();
+    on_this_thread() - before
+}
+
 fn count() {
     COUNT.with(|count| count.set(count.get() + 1));
 }

@@ -3,7 +3,7 @@
 //! Opening a camera takes long and closing one can hang, so neither happens on the engine's loop; and because one
 //! thread does both, the next call's camera is never asked for before the last call's has been let go.
 
-use super::{CameraChoice, MicrophoneChoice, SpeakerChoice};
+use super::{CameraChoice, MicrophoneChoice, Picture, SpeakerChoice};
 use crate::call::CallId;
 use crate::config::SoundProcessing;
 use crate::media::audio::{AudioPorts, AudioSession, AudioStats, SoundChoice, SoundLevels};
@@ -16,7 +16,7 @@ use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
 use crate::media::video::receiver::VideoReceiver;
 use crate::media::video::record::VideoRecorder;
-use crate::media::video::rgba::{RgbaConverter, RgbaImage};
+use crate::media::video::rgba::RgbaConverter;
 use crate::media::video::stats::{
     VideoReceiveSnapshot, VideoReceiveStats, VideoSendSnapshot, VideoSendStats,
 };
@@ -83,8 +83,8 @@ pub(super) struct OpenOrder {
 
 /// Pictures for the screen.
 pub(super) struct Pictures {
-    pub(super) local: Latest<Arc<RgbaImage>>,
-    pub(super) remote: Latest<Arc<RgbaImage>>,
+    pub(super) local: Picture,
+    pub(super) remote: Picture,
 }
 
 /// The media's side of the ports.
@@ -279,8 +279,10 @@ impl CallMedia {
         .map_err(|error| text(&error))?;
         let mut converters = Vec::new();
         if let Some(pictures) = order.pictures {
-            converters.push(RgbaConverter::start(&local, pictures.local).map_err(|error| text(&error))?);
-            converters.push(RgbaConverter::start(&remote, pictures.remote).map_err(|error| text(&error))?);
+            for (frames, picture) in [(&local, pictures.local), (&remote, pictures.remote)] {
+                let converter = RgbaConverter::start(frames, picture.latest, picture.drawn);
+                converters.push(converter.map_err(|error| text(&error))?);
+            }
         }
         let recorder = order
             .record_video

@@ -26,7 +26,7 @@ pub use crate::config::{
 };
 pub use crate::media::audio::{SoundLevels, SoundTest};
 pub use crate::media::device::{Device, Devices};
-pub use crate::media::video::rgba::RgbaImage;
+pub use crate::media::video::rgba::{DrawnSize, RgbaImage};
 pub use core::start;
 pub use echo::ECHO_NAME;
 pub use handle::{EngineHandle, EnginePort, INTENT_CAPACITY};

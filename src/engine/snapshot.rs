@@ -7,7 +7,7 @@ use crate::media::audio::{SoundLevels, SoundTest};
 use crate::media::device::Devices;
 use crate::media::video::frame::Frame;
 use crate::media::video::latest::Latest;
-use crate::media::video::rgba::RgbaImage;
+use crate::media::video::rgba::{DrawnSize, RgbaImage};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -158,6 +158,8 @@ pub struct CallView {
 pub struct Picture {
     /// The newest one.
     pub latest: Latest<Arc<RgbaImage>>,
+    /// How large the window draws it, so that it comes no larger.
+    pub drawn: Arc<DrawnSize>,
 }
 
 /// How a call ended.

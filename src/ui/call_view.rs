@@ -4,10 +4,11 @@
 use super::actions::Actions;
 use super::self_view::SelfView;
 use super::signal::{self, Signal};
-use super::texture::{Drawn, PictureTexture};
+use super::texture::{Drawn, PictureTexture, tell_size};
 use super::toolbar::{self, Shown};
 use super::{bidi, clock, icons, plain, theme, widgets};
 use crate::engine::{CallView, Direction, Phase};
+use eframe::egui::emath::GuiRounding as _;
 use eframe::egui::{
     Align, Align2, Color32, Id, Layout, Rect, RichText, Role, Sense, Ui, UiBuilder, Vec2, WidgetInfo, pos2,
     vec2,
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 const IDLE: f64 = 3.0;
 /// The hint about the muted microphone stands so long after the last word, seconds.
 const MUTE_HINT: f64 = 2.5;
+/// How often the level meters are, and the hint about the muted microphone is looked for.
+const METER_PERIOD: Duration = Duration::from_millis(100);
 /// How often the clock is drawn anew.
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 
@@ -40,7 +43,7 @@ impl CallScreen {
     /// Fills `ui` with the call.
     pub(super) fn ui(&mut self, ui: &mut Ui, call: &CallView, shown: Shown, actions: &mut Actions) {
         let stage = ui.max_rect();
-        ui.painter().rect_filled(stage, 0.0, theme::STAGE);
+        // What lies behind was cleared to the stage's colour already: no pixel is painted twice.
         let picture = self.texture.refresh(ui.ctx(), "remote picture", &call.remote_picture);
         let visible = picture.filter(|_| shows_picture(call));
         match visible {
@@ -57,7 +60,9 @@ impl CallScreen {
         self.controls_ui(ui, stage, call, shown, opacity, actions);
         self.mute_hint_ui(ui, stage, call);
         if call.connected_at.is_some() {
-            ui.ctx().request_repaint_after(CLOCK_PERIOD);
+            // Each picture paints the meters anew; where there is none they need a clock of their own.
+            let meters = opacity > 0.0 && visible.is_none();
+            ui.ctx().request_repaint_after(if meters { METER_PERIOD } else { CLOCK_PERIOD });
         }
     }
 
@@ -184,7 +189,10 @@ fn shows_picture(call: &CallView) -> bool {
 
 fn picture_ui(ui: &mut Ui, stage: Rect, picture: Drawn, call: &CallView) {
     let scale = (stage.width() / picture.size.x).min(stage.height() / picture.size.y);
-    let rect = Rect::from_center_size(stage.center(), picture.size * scale);
+    // On whole pixels, so that a picture of just this size stays sharp.
+    let rect = Rect::from_center_size(stage.center(), picture.size * scale)
+        .round_to_pixels(ui.ctx().pixels_per_point());
+    tell_size(ui.ctx(), &call.remote_picture, rect.size());
     let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
     ui.painter().image(picture.id, rect, whole, Color32::WHITE);
     let response = ui.interact(rect, Id::unique("remote picture"), Sense::hover());

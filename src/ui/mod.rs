@@ -85,6 +85,11 @@ impl App {
 }
 
 impl eframe::App for App {
+    /// What a call is shown on; everything else paints its own ground.
+    fn clear_color(&self, _visuals: &eframe::egui::Visuals) -> [f32; 4] {
+        theme::STAGE.to_normalized_gamma_f32()
+    }
+
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         self.window.ui(ui);
     }
@@ -107,7 +112,12 @@ pub fn run(
         .with_icon(icon())
         .with_inner_size(options.size)
         .with_min_inner_size([560.0, 400.0]);
-    let native = eframe::NativeOptions { viewport, system_font_fallback: false, ..Default::default() };
+    let native = eframe::NativeOptions {
+        viewport,
+        system_font_fallback: false,
+        dithering: false,
+        ..Default::default()
+    };
     eframe::run_native(
         "ahoy",
         native,

@@ -1,6 +1,6 @@
 //! Our own picture in a corner of the call: mirrored, as in a looking glass, and draggable to any corner.
 
-use super::texture::{Drawn, PictureTexture};
+use super::texture::{Drawn, PictureTexture, tell_size};
 use super::{icons, theme};
 use crate::engine::CallView;
 use eframe::egui::{
@@ -36,6 +36,7 @@ impl SelfView {
             return;
         }
         let size = size_in(stage, picture);
+        tell_size(ui.ctx(), &call.local_picture, size);
         let home = self.home(stage, size);
         let rect = Rect::from_center_size(self.dragged_to.unwrap_or(home), size);
         let response =

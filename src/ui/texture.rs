@@ -20,8 +20,14 @@ pub(super) struct PictureTexture {
 #[derive(Clone, Copy)]
 pub(super) struct Drawn {
     pub(super) id: TextureId,
-    /// Pixels.
+    /// Pixels of the whole picture; the texture has fewer if it is drawn smaller.
     pub(super) size: Vec2,
+}
+
+/// Tells the engine how large a picture is drawn, so that it comes no larger.
+pub(super) fn tell_size(ctx: &Context, picture: &Picture, size: Vec2) {
+    let pixels = size * ctx.pixels_per_point();
+    picture.drawn.set(pixels.x.round() as u32, pixels.y.round() as u32);
 }
 
 impl PictureTexture {
@@ -37,7 +43,8 @@ impl PictureTexture {
             self.shown = Some(newest);
         }
         let handle = self.handle.as_ref()?;
-        Some(Drawn { id: handle.id(), size: handle.size_vec2() })
+        let (width, height) = self.shown.as_ref()?.original;
+        Some(Drawn { id: handle.id(), size: Vec2::new(width as f32, height as f32) })
     }
 
     fn upload(&mut self, ctx: &Context, name: &str, newest: &RgbaImage) {
@@ -49,9 +56,12 @@ impl PictureTexture {
         // egui has dropped its share after the upload, so this is a plain copy and never an allocation.
         Arc::make_mut(&mut image).as_raw_mut().copy_from_slice(&newest.pixels);
         self.spare = Some(Arc::clone(&image));
+        // What came as large as it is drawn needs no smoothing, which is most of the work without a graphics card.
+        let shrunk = (newest.width, newest.height) != newest.original;
+        let options = if shrunk { TextureOptions::NEAREST } else { TextureOptions::LINEAR };
         match &mut self.handle {
-            Some(handle) => handle.set(image, TextureOptions::LINEAR),
-            None => self.handle = Some(ctx.load_texture(name, image, TextureOptions::LINEAR)),
+            Some(handle) => handle.set(image, options),
+            None => self.handle = Some(ctx.load_texture(name, image, options)),
         }
     }
 }
@@ -68,7 +78,7 @@ mod tests {
     use super::*;
 
     fn image(width: usize, height: usize, bytes: usize) -> Arc<RgbaImage> {
-        Arc::new(RgbaImage { width, height, pixels: vec![255; bytes] })
+        Arc::new(RgbaImage { width, height, original: (width, height), pixels: vec![255; bytes] })
     }
 
     #[test]

@@ -16,6 +16,7 @@ use eframe::egui::{
     CentralPanel, Context, Frame, Margin, Panel, RichText, Stroke, Ui, UserAttentionType, ViewportCommand,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The engine gets so long to end everything before the window closes over it.
@@ -120,12 +121,7 @@ impl Window {
                     self.open.refusal = None;
                 }
                 self.call.signal.handle_stats(&call.stats);
-                let wake = ctx.clone();
-                call.sound_levels.set_wake(move || wake.request_repaint_after(REPAINT_DELAY));
-                for picture in [&call.remote_picture, &call.local_picture] {
-                    let ctx = ctx.clone();
-                    picture.latest.set_wake(move || ctx.request_repaint_after(REPAINT_DELAY));
-                }
+                wake_with(ctx, call);
             }
             None if before.call.is_some() => {
                 self.call = CallScreen::default();
@@ -204,9 +200,7 @@ impl Window {
                 .frame(frame)
                 .show(ui, |ui| self.chat.ui(ui, snapshot, actions));
         }
-        CentralPanel::default()
-            .frame(Frame::new().fill(theme::STAGE))
-            .show(ui, |ui| self.call.ui(ui, call, shown, actions));
+        CentralPanel::no_frame().show(ui, |ui| self.call.ui(ui, call, shown, actions));
     }
 
     fn dialogs_ui(&mut self, ctx: &Context, snapshot: &Snapshot, actions: &mut Actions) {
@@ -295,6 +289,21 @@ impl Window {
             _ => {}
         }
     }
+}
+
+/// Each new picture of the other side is painted. Our own rides along: only while the other side sends none does it
+/// have the window painted, or there would be twice as many paintings as anybody can see.
+fn wake_with(ctx: &Context, call: &CallView) {
+    let repaint = ctx.clone();
+    call.remote_picture.latest.set_wake(move || repaint.request_repaint_after(REPAINT_DELAY));
+    let (repaint, remote) = (ctx.clone(), call.remote_picture.latest.clone());
+    let seen = AtomicU64::new(remote.published());
+    call.local_picture.latest.set_wake(move || {
+        let published = remote.published();
+        if seen.swap(published, Ordering::Relaxed) == published {
+            repaint.request_repaint_after(REPAINT_DELAY);
+        }
+    });
 }
 
 fn people_panel_ui(ui: &mut Ui, snapshot: &Snapshot, actions: &mut Actions) {

@@ -99,10 +99,10 @@ impl ActiveCall {
     pub(super) fn open_media(&mut self, context: &Context<'_>) {
         let Some(ports) = self.media_ports.take() else { return };
         self.media_open = true;
-        let pictures = context.options.pictures.then(|| Pictures {
-            local: self.local_picture.latest.clone(),
-            remote: self.remote_picture.latest.clone(),
-        });
+        let pictures = context
+            .options
+            .pictures
+            .then(|| Pictures { local: self.local_picture.clone(), remote: self.remote_picture.clone() });
         let order = OpenOrder {
             call: self.id(),
             camera: self.camera(context),

@@ -5,6 +5,7 @@
 
 use super::frame::{Frame, Size};
 use super::h264::{self, H264Error};
+use super::look::Look;
 use super::vp8::{self, Vp8Error};
 use crate::media::ports::VideoCodec;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) struct EncoderSettings {
     pub(crate) size: Size,
     pub(crate) bits_per_second: u32,
     pub(crate) fps: f64,
+    /// What the encoder before it sent beyond the rate, in seconds of the rate.
+    pub(crate) backlog: f64,
 }
 
 /// Encodes pictures of one size; keyframes at the start and when asked for only.
@@ -71,8 +74,25 @@ impl Encoder {
         }
     }
 
+    /// How coarse the last pictures were, as H.264's quantizer: 0 (finest) to 51. `None` if unknown.
+    pub(crate) fn coarseness(&self) -> Option<f64> {
+        match self {
+            Self::H264(encoder) => encoder.coarseness(),
+            Self::Vp8(encoder) => encoder.coarseness(),
+        }
+    }
+
+    /// What was sent beyond the rate and is still to be saved, in seconds of the rate.
+    pub(crate) fn backlog(&self) -> f64 {
+        match self {
+            Self::H264(encoder) => encoder.backlog(),
+            // libvpx keeps that account, and a new encoder begins with a short one.
+            Self::Vp8(_) => 0.0,
+        }
+    }
+
     /// Encodes one picture of [`Self::size`] behind `output`: for H.264 in Annex B format. True if it is a keyframe.
-    /// Nothing is written if the codec chose to skip the picture.
+    /// Nothing is written if the codec chose to skip the picture. `look` is what the picture looks like.
     ///
     /// # Errors
     /// [`CodecError`] if the codec refuses it.
@@ -80,10 +100,11 @@ impl Encoder {
         &mut self,
         frame: &Frame,
         keyframe: bool,
+        look: &Look,
         output: &mut Vec<u8>,
     ) -> Result<bool, CodecError> {
         match self {
-            Self::H264(encoder) => Ok(encoder.encode(frame, keyframe, output)?),
+            Self::H264(encoder) => Ok(encoder.encode(frame, keyframe, look, output)?),
             Self::Vp8(encoder) => Ok(encoder.encode(frame, keyframe, output)?),
         }
     }

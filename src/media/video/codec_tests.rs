@@ -3,6 +3,7 @@
 use super::codec::{Decoder, Encoder, EncoderSettings};
 use super::counter::read_counter;
 use super::frame::{Frame, Size};
+use super::look::Looker;
 use super::loopback::packetize;
 use super::pattern::Pattern;
 use super::reassembly::{AccessUnit, Limits, Output, Reassembly};
@@ -14,16 +15,16 @@ const SIZE: Size = Size::new(640, 360);
 
 /// The pictures `numbers` in one codec, each in its packets. Only the first is a keyframe.
 fn packets(codec: VideoCodec, numbers: std::ops::Range<u32>, sequence: &mut u16) -> Vec<ReceivedPacket> {
-    let settings = EncoderSettings { size: SIZE, bits_per_second: 1_000_000, fps: 30.0 };
+    let settings = EncoderSettings { size: SIZE, bits_per_second: 1_000_000, fps: 30.0, backlog: 0.0 };
     let mut encoder = Encoder::new(codec, settings).unwrap();
     assert_eq!(encoder.codec(), codec);
-    let mut pattern = Pattern::new(SIZE);
+    let (mut pattern, mut looker) = (Pattern::new(SIZE), Looker::default());
     let mut all = Vec::new();
     for number in numbers {
         let mut frame = Frame::black(SIZE, Instant::now());
         pattern.draw(&mut frame, u64::from(number), Duration::from_millis(u64::from(number) * 33));
         let mut data = Vec::new();
-        let keyframe = encoder.encode(&frame, false, &mut data).unwrap();
+        let keyframe = encoder.encode(&frame, false, &looker.look(&frame), &mut data).unwrap();
         let unit = EncodedFrame {
             codec,
             data: Bytes::from(data),

@@ -1,19 +1,22 @@
 //! The encoder's thread: newest picture in, access units out, at the rate that the transport allows.
 //!
 //! Encodes only while the gate of [`SendControl`] is open. Keyframes are sent at the start, when asked for, when the
-//! size changes, and after a picture had to be dropped; never on a timer.
+//! size changes, when there is room for pictures again, and after a picture had to be dropped; never on a timer, and
+//! never in storms.
 
 use super::cadence::Cadence;
 use super::codec::{CodecError, Encoder, EncoderSettings};
-use super::frame::Frame;
-use super::ladder::{Ladder, Rung};
+use super::frame::{Frame, Size};
+use super::ladder::{Ladder, Rung, Situation};
 use super::latest::{Latest, Next, Reader};
+use super::load::Load;
+use super::look::{Look, Looker};
+use super::octets::OctetPool;
 use super::pool::FramePool;
 use super::scale::Scaler;
 use super::stats::VideoSendStats;
 use super::worker::{Stop, Worker};
 use crate::media::ports::{EncodedFrame, SendControl, VideoCodec};
-use bytes::Bytes;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +30,15 @@ const GATE_POLL: Duration = Duration::from_millis(5);
 const KEYFRAME_PATIENCE: Duration = Duration::from_millis(100);
 /// A picture older than this is stamped with the present time when it is encoded again.
 const STALE: Duration = Duration::from_millis(200);
+/// Keyframes that are asked for come no closer than this: one that is under way answers them all.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
+/// Pictures that are the same as the one before are encoded to refine what is shown, for so many …
+const REFINED_PICTURES: u32 = 30;
+/// … and then only so often, which tells the other side that the picture is still alive; shorter than a freeze
+/// (see [`super::stats`]).
+const STILL_INTERVAL: Duration = Duration::from_millis(125);
+/// Macroblocks of a picture at H.264 level 3.1 (ITU-T H.264 table A-1, MaxFS), the level that we signal.
+const LEVEL_31_MACROBLOCKS: u32 = 3600;
 /// RTP clock of video (RFC 6184 section 8.2.1).
 const RTP_CLOCK_HZ: u128 = 90_000;
 /// Room that an encoded picture usually fits into.
@@ -53,25 +65,7 @@ impl VideoEncoder {
     ) -> Result<Self, VideoEncoderError> {
         let frames = frames.clone();
         let body = move |stop: &Stop| {
-            let now = Instant::now();
-            let reader = frames.reader();
-            Stage {
-                frames,
-                reader,
-                out,
-                control,
-                stats,
-                encoder: None,
-                ladder: Ladder::default(),
-                cadence: Cadence::default(),
-                scaler: Scaler::default(),
-                pool: FramePool::default(),
-                keyframe: true,
-                epoch: now,
-                offset: rand::random(),
-                last_captured: None,
-            }
-            .run(stop);
+            Stage::new(frames, out, control, stats).run(stop);
         };
         Worker::start("video-encoder", body).map(Self).map_err(VideoEncoderError)
     }
@@ -97,6 +91,20 @@ struct Stage {
     cadence: Cadence,
     scaler: Scaler,
     pool: FramePool,
+    looker: Looker,
+    /// What the last picture looked like.
+    look: Look,
+    load: Load,
+    /// Captures that were missed, as far as they are accounted for.
+    missed: u64,
+    /// Pictures in a row that were the same.
+    still: u32,
+    octets: OctetPool,
+    /// Where pictures are encoded to.
+    scratch: Vec<u8>,
+    /// There is too little room for pictures.
+    paused: bool,
+    last_keyframe: Option<Instant>,
     /// The next picture must be a keyframe.
     keyframe: bool,
     epoch: Instant,
@@ -106,6 +114,40 @@ struct Stage {
 }
 
 impl Stage {
+    fn new(
+        frames: Latest<Arc<Frame>>,
+        out: Sender<EncodedFrame>,
+        control: Arc<SendControl>,
+        stats: Arc<VideoSendStats>,
+    ) -> Self {
+        let reader = frames.reader();
+        Self {
+            frames,
+            reader,
+            out,
+            control,
+            stats,
+            encoder: None,
+            ladder: Ladder::default(),
+            cadence: Cadence::default(),
+            scaler: Scaler::default(),
+            pool: FramePool::default(),
+            looker: Looker::default(),
+            look: Look::default(),
+            load: Load::default(),
+            missed: 0,
+            still: 0,
+            octets: OctetPool::default(),
+            scratch: Vec::with_capacity(USUAL_OCTETS),
+            paused: false,
+            last_keyframe: None,
+            keyframe: true,
+            epoch: Instant::now(),
+            offset: rand::random(),
+            last_captured: None,
+        }
+    }
+
     fn run(mut self, stop: &Stop) {
         let mut open = false;
         while !stop.is_set() && !self.out.is_closed() {
@@ -121,7 +163,7 @@ impl Stage {
                     Next::Value(frame) => Some(frame),
                     Next::Closed => return,
                     Next::Timeout => {
-                        self.keyframe |= self.control.take_keyframe_wish();
+                        self.take_keyframe_wish(Instant::now());
                         if self.keyframe { self.frames.peek() } else { None }
                     }
                 }
@@ -142,12 +184,18 @@ impl Stage {
     fn handle_frame(&mut self, frame: &Frame) -> Result<(), CodecError> {
         let now = Instant::now();
         self.stats.captured.add(1);
-        self.keyframe |= self.control.take_keyframe_wish();
+        self.take_keyframe_wish(now);
         let target = self.control.video_bits_per_second();
         self.stats.target_bits_per_second.set(u64::from(target));
+        let missed = self.reader.missed() - std::mem::replace(&mut self.missed, self.reader.missed());
         // Too little room for a picture, and the sound has it all; or nobody who could decode it.
-        let Some(codec) = self.control.video_codec().filter(|_| target > 0) else { return Ok(()) };
-        let rung = self.ladder.choose(frame.size(), target, now);
+        let Some(codec) = self.control.video_codec().filter(|_| target > 0) else {
+            self.paused = true;
+            return Ok(());
+        };
+        // Who saw nothing for a while gets a whole picture at once.
+        self.keyframe |= std::mem::take(&mut self.paused);
+        let rung = self.choose_rung(frame.size(), target, now);
         if !self.cadence.admit(frame.captured, rung.fps) && !self.keyframe {
             return Ok(());
         }
@@ -156,22 +204,33 @@ impl Stage {
             self.stats.dropped.add(1);
             return Ok(());
         }
+        self.look = self.looker.look(frame);
+        if self.is_needless(now) && !self.keyframe {
+            return Ok(());
+        }
         let captured = self.capture_time(frame, now);
-        let mut data = Vec::with_capacity(USUAL_OCTETS);
-        let keyframe = self.encode(frame, codec, rung, target, &mut data)?;
-        self.stats.encode_micros.add(now.elapsed().as_micros() as u64);
-        if data.is_empty() {
+        self.scratch.clear();
+        let keyframe = self.encode(frame, codec, rung, target)?;
+        let took = now.elapsed();
+        self.stats.encode_micros.add(took.as_micros() as u64);
+        let samples = f64::from(rung.size.width) * f64::from(rung.size.height);
+        self.load.handle_missed(missed);
+        self.load.handle_picture(took, samples, f64::from(rung.fps), now);
+        if self.scratch.is_empty() {
             return Ok(());
         }
         self.stats.encoded.add(1);
-        self.stats.octets.add(data.len() as u64);
+        self.stats.octets.add(self.scratch.len() as u64);
         self.stats.size.set_size(rung.size);
         self.stats.codec.set(Some(codec));
         self.stats.keyframes.add(u64::from(keyframe));
         self.keyframe &= !keyframe;
+        if keyframe {
+            self.last_keyframe = Some(now);
+        }
         let rtp_timestamp = self.rtp_timestamp(captured);
-        let unit = EncodedFrame { codec, data: Bytes::from(data), captured, rtp_timestamp, keyframe };
-        match self.out.try_send(unit) {
+        let data = self.octets.store(&self.scratch);
+        match self.out.try_send(EncodedFrame { codec, data, captured, rtp_timestamp, keyframe }) {
             Ok(()) => self.last_captured = Some(captured),
             Err(TrySendError::Full(_)) => {
                 // What follows would refer to the lost picture: the next one that leaves must not.
@@ -184,13 +243,40 @@ impl Stage {
         Ok(())
     }
 
+    /// A wish stays where it is while a keyframe is under way.
+    fn take_keyframe_wish(&mut self, now: Instant) {
+        let under_way =
+            self.last_keyframe.is_some_and(|at| now.saturating_duration_since(at) < KEYFRAME_INTERVAL);
+        if !under_way {
+            self.keyframe |= self.control.take_keyframe_wish();
+        }
+    }
+
+    fn choose_rung(&mut self, source: Size, target: u32, now: Instant) -> Rung {
+        let situation = Situation {
+            source,
+            bits_per_second: target,
+            look: self.look,
+            coarseness: self.encoder.as_ref().and_then(Encoder::coarseness),
+            samples_per_second: self.load.samples_per_second(),
+            macroblocks: LEVEL_31_MACROBLOCKS,
+        };
+        self.ladder.choose(&situation, now)
+    }
+
+    /// Whether the other side sees what the present picture shows, as well as it ever will.
+    fn is_needless(&mut self, now: Instant) -> bool {
+        self.still = if self.look.change == Some(0.0) { self.still.saturating_add(1) } else { 0 };
+        self.still > REFINED_PICTURES
+            && self.last_captured.is_some_and(|last| now.saturating_duration_since(last) < STILL_INTERVAL)
+    }
+
     fn encode(
         &mut self,
         frame: &Frame,
         codec: VideoCodec,
         rung: Rung,
         target: u32,
-        data: &mut Vec<u8>,
     ) -> Result<bool, CodecError> {
         let fps = self.cadence.rate().unwrap_or(f64::from(rung.fps)).clamp(1.0, f64::from(rung.fps));
         let encoder = match &mut self.encoder {
@@ -199,27 +285,22 @@ impl Stage {
                 encoder
             }
             slot => {
-                tracing::debug!(
-                    ?codec,
-                    width = rung.size.width,
-                    height = rung.size.height,
-                    fps,
-                    target,
-                    "send size"
-                );
-                let settings = EncoderSettings { size: rung.size, bits_per_second: target, fps };
+                let Size { width, height } = rung.size;
+                tracing::debug!(?codec, width, height, fps, target, "send size");
+                let backlog = slot.as_ref().map_or(0.0, Encoder::backlog);
+                let settings = EncoderSettings { size: rung.size, bits_per_second: target, fps, backlog };
                 slot.insert(Encoder::new(codec, settings)?)
             }
         };
         if frame.size() == rung.size {
-            return encoder.encode(frame, self.keyframe, data);
+            return encoder.encode(frame, self.keyframe, &self.look, &mut self.scratch);
         }
         let scaled = self.pool.fill(rung.size, frame.captured, |small| {
             self.scaler.scale(frame, small);
             Ok::<(), Infallible>(())
         });
         match scaled {
-            Ok(small) => encoder.encode(&small, self.keyframe, data),
+            Ok(small) => encoder.encode(&small, self.keyframe, &self.look, &mut self.scratch),
             Err(never) => match never {},
         }
     }
@@ -237,3 +318,7 @@ impl Stage {
         self.offset.wrapping_add(ticks as u32)
     }
 }
+
+#[cfg(test)]
+#[path = "encoder_tests.rs"]
+mod tests;

@@ -1,10 +1,16 @@
-//! The ladder: which picture size and rate a send bitrate can carry well. Sans-IO: rates and times in, a rung out.
+//! The ladder: which picture size and rate a send bitrate can carry well. Sans-IO: rates, looks and times in, a rung
+//! out.
 //!
 //! Driven by the encoder's thread before each picture. Fewer pixels at the same bitrate look better than many bad
-//! ones, and a smaller picture holds the rate without skipped frames. Down at once, up only after the rate has held
-//! for a while, with a margin between the two, so that an estimate that swings does not cost a keyframe a second.
+//! ones. What a rung needs depends on what is seen: the table holds for lively pictures, and how coarse the encoder
+//! had to make the last ones tells how much more or less the present ones need. Where things move, the full frame
+//! rate goes before size; where little moves, size before frame rate.
+//!
+//! Down at once, up only after the rate has held for a while, with a margin between the two; and a climb that did not
+//! last makes the next one wait longer, so that a swinging estimate does not cost a keyframe a second.
 
 use super::frame::Size;
+use super::look::Look;
 use std::time::{Duration, Instant};
 
 /// What to send.
@@ -16,7 +22,24 @@ pub(crate) struct Rung {
     pub(crate) fps: u32,
 }
 
-/// One step: needs at least this many bits per second.
+/// What the ladder is asked with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation {
+    /// Size of the source's pictures.
+    pub(crate) source: Size,
+    /// What the network carries.
+    pub(crate) bits_per_second: u32,
+    /// What the newest picture looks like.
+    pub(crate) look: Look,
+    /// Mean quantizer of the last pictures, 0 to 51, if known.
+    pub(crate) coarseness: Option<f64>,
+    /// Luma samples per second that the processor is able to encode.
+    pub(crate) samples_per_second: f64,
+    /// Macroblocks of a picture that the other side is able to decode.
+    pub(crate) macroblocks: u32,
+}
+
+/// One step: needs at least this many bits per second for lively pictures.
 struct Step {
     area: Size,
     fps: u32,
@@ -27,74 +50,255 @@ const fn step(width: u32, height: u32, fps: u32, bits_per_second: u32) -> Step {
     Step { area: Size::new(width, height), fps, bits_per_second }
 }
 
-/// Best first; about 0.03 to 0.05 bits per pixel each.
-const STEPS: [Step; 7] = [
-    step(1280, 720, 30, 900_000),
-    step(960, 540, 30, 550_000),
-    step(640, 360, 30, 300_000),
-    step(480, 270, 30, 170_000),
-    step(480, 270, 15, 110_000),
-    step(320, 180, 15, 50_000),
+/// Where things move, best first: 0.03 to 0.06 bits per pixel each.
+const MOTION: [Step; 9] = [
+    step(1920, 1080, 30, 2_000_000),
+    step(1280, 720, 30, 850_000),
+    step(960, 540, 30, 500_000),
+    step(640, 360, 30, 270_000),
+    step(480, 270, 30, 150_000),
+    step(320, 180, 30, 85_000),
+    step(320, 180, 20, 55_000),
+    step(320, 180, 15, 40_000),
     step(320, 180, 10, 0),
 ];
 
-/// A step is left downwards below this share (in percent) of the rate that it was entered with.
-const LEAVE_PERCENT: u64 = 75;
-/// How long a rate must hold before it is climbed on.
-const CLIMB_AFTER: Duration = Duration::from_secs(2);
-/// Macroblocks of a picture at H.264 level 3.1 (ITU-T H.264 table A-1, MaxFS), the level that we signal.
-const LEVEL_31_MACROBLOCKS: u32 = 3600;
-/// Macroblocks of either dimension at that level: √(8 × MaxFS) (ITU-T H.264 section A.3.1).
-const LEVEL_31_LONGEST: u32 = 169;
+/// Where little moves: the same sizes at a lower rate need about half as much.
+const DETAIL: [Step; 9] = [
+    step(1920, 1080, 30, 1_500_000),
+    step(1920, 1080, 15, 1_000_000),
+    step(1280, 720, 30, 650_000),
+    step(1280, 720, 15, 400_000),
+    step(960, 540, 15, 250_000),
+    step(640, 360, 15, 130_000),
+    step(480, 270, 15, 75_000),
+    step(320, 180, 15, 40_000),
+    step(320, 180, 10, 0),
+];
+
+/// A step is left downwards below this share of the rate that it was entered with.
+const LEAVE: f64 = 0.8;
+/// How long a rate must hold before it is climbed on …
+const CLIMB_AFTER: Duration = Duration::from_millis(1000);
+/// … and at the start, when the estimate only finds out what there is …
+const CLIMB_AFTER_AT_START: Duration = Duration::from_millis(200);
+/// … which lasts so long.
+const START: Duration = Duration::from_secs(8);
+/// A climb that lasted less than this has failed: the wait doubles, up to the limit, and halves after each that lasted.
+const LASTING: Duration = Duration::from_secs(10);
+const CLIMB_AFTER_AT_MOST: Duration = Duration::from_secs(32);
+
+/// Quantizers above this look bad, and a smaller picture would look better …
+const COARSE: f64 = 39.0;
+/// … if they stay there for so long.
+const COARSE_FOR: Duration = Duration::from_millis(1500);
+/// Below this a larger picture would look good too: one step costs about 5.
+const FINE: f64 = 27.0;
+const FINE_FOR: Duration = Duration::from_millis(2000);
+/// How much more, or less, than the table a picture may be found to need.
+const NEED: (f64, f64) = (0.35, 1.6);
+/// A new size is not judged by its quantizers before this.
+const SETTLING: Duration = Duration::from_millis(1500);
+
+/// Share of the picture that moves, smoothed: above the first it is motion, below the second detail.
+const MOVING: f64 = 0.05;
+const RESTING: f64 = 0.012;
+/// How long it must rest before detail goes first.
+const RESTING_FOR: Duration = Duration::from_secs(3);
+/// Weight of the newest picture in the smoothed share.
+const MOVING_WEIGHT: f64 = 0.05;
+
+/// Macroblocks of either dimension: √(8 × MaxFS) (ITU-T H.264 section A.3.1).
+fn longest(macroblocks: u32) -> u32 {
+    (8 * macroblocks).isqrt()
+}
 
 /// Where we stand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ladder {
-    step: Option<usize>,
-    /// The best step that every rate since this time would have carried.
+    present: Option<usize>,
+    started: Option<Instant>,
+    /// Since when every rate would have carried a better step, and the best that all would have.
     climb: Option<(Instant, usize)>,
+    climb_after: Duration,
+    climbed: Option<Instant>,
+    changed: Option<Instant>,
+    /// What the pictures need, as a share of the table.
+    need: f64,
+    coarse_since: Option<Instant>,
+    fine_since: Option<Instant>,
+    /// Smoothed share that moves.
+    moving: f64,
+    resting_since: Option<Instant>,
+    detail: bool,
+}
+
+impl Default for Ladder {
+    fn default() -> Self {
+        Self {
+            present: None,
+            started: None,
+            climb: None,
+            climb_after: CLIMB_AFTER,
+            climbed: None,
+            changed: None,
+            need: 1.0,
+            coarse_since: None,
+            fine_since: None,
+            moving: 1.0,
+            resting_since: None,
+            detail: false,
+        }
+    }
 }
 
 impl Ladder {
-    /// The rung for a source of this size at this target rate.
-    pub(crate) fn choose(&mut self, source: Size, bits_per_second: u32, now: Instant) -> Rung {
-        let enough = |percent: u64| {
-            STEPS
-                .iter()
-                .position(|step| {
-                    u64::from(bits_per_second) * 100 >= u64::from(step.bits_per_second) * percent
-                })
-                .unwrap_or(STEPS.len() - 1)
-        };
-        let fits = enough(100);
-        let present = match self.step {
+    /// The rung for this situation.
+    pub(crate) fn choose(&mut self, situation: &Situation, now: Instant) -> Rung {
+        self.started.get_or_insert(now);
+        self.judge_motion(&situation.look, now);
+        self.judge_quality(situation, now);
+        let top = self.top(situation);
+        let fits = self.best(situation, 1.0).max(top);
+        let next = match self.present {
             None => fits,
+            Some(present) if present < top => top,
             Some(present) if fits < present => self.climb(present, fits, now),
             Some(present) => {
                 self.climb = None;
                 // Stays where it is unless even the lowered bar is missed.
-                present.max(enough(LEAVE_PERCENT))
+                present.max(self.best(situation, LEAVE))
             }
         };
-        self.step = Some(present);
-        let step = &STEPS[present];
-        Rung { size: fit(source, step.area), fps: step.fps }
+        if self.present != Some(next) {
+            self.enter(next, now);
+        }
+        let step = &self.steps()[next];
+        Rung { size: fit(situation.source, step.area, situation.macroblocks), fps: step.fps }
+    }
+
+    fn steps(&self) -> &'static [Step; 9] {
+        if self.detail { &DETAIL } else { &MOTION }
+    }
+
+    /// The best step that the rate carries, each needing only this share.
+    fn best(&self, situation: &Situation, share: f64) -> usize {
+        let rate = f64::from(situation.bits_per_second);
+        let carried = |step: &Step| rate >= f64::from(step.bits_per_second) * self.need * share;
+        self.steps().iter().position(carried).unwrap_or(self.steps().len() - 1)
+    }
+
+    /// The best step that source, processor and the other side allow.
+    fn top(&self, situation: &Situation) -> usize {
+        let steps = self.steps();
+        let affordable = |step: &Step| {
+            let size = fit(situation.source, step.area, situation.macroblocks);
+            let samples = f64::from(size.width) * f64::from(size.height) * f64::from(step.fps);
+            samples <= situation.samples_per_second
+        };
+        let top = steps.iter().position(affordable).unwrap_or(steps.len() - 1);
+        // Of steps that come to the same because the source is small, or the other side's decoder, the cheapest.
+        let rung = |index: usize| {
+            (fit(situation.source, steps[index].area, situation.macroblocks), steps[index].fps)
+        };
+        (top..steps.len()).take_while(|&index| rung(index) == rung(top)).last().unwrap_or(top)
     }
 
     fn climb(&mut self, present: usize, fits: usize, now: Instant) -> usize {
+        let wait = match self.started {
+            Some(started)
+                if now.saturating_duration_since(started) < START && self.climb_after == CLIMB_AFTER =>
+            {
+                CLIMB_AFTER_AT_START
+            }
+            _ => self.climb_after,
+        };
         let (since, best) = self.climb.get_or_insert((now, fits));
         *best = (*best).max(fits);
-        if now.saturating_duration_since(*since) < CLIMB_AFTER {
+        if now.saturating_duration_since(*since) < wait {
             return present;
         }
-        let best = *best;
+        *best
+    }
+
+    fn enter(&mut self, next: usize, now: Instant) {
+        if let Some(present) = self.present {
+            let lasted = self.climbed.map(|at| now.saturating_duration_since(at) >= LASTING);
+            match lasted {
+                Some(true) => self.climb_after = (self.climb_after / 2).max(CLIMB_AFTER),
+                Some(false) if next > present => {
+                    self.climb_after = (self.climb_after * 2).min(CLIMB_AFTER_AT_MOST);
+                }
+                Some(false) | None => {}
+            }
+            self.climbed = (next < present).then_some(now);
+        }
+        self.present = Some(next);
+        self.changed = Some(now);
         self.climb = None;
-        best
+        self.coarse_since = None;
+        self.fine_since = None;
+    }
+
+    /// Learns from the quantizers what these pictures need.
+    fn judge_quality(&mut self, situation: &Situation, now: Instant) {
+        let settled = self.changed.is_some_and(|at| now.saturating_duration_since(at) >= SETTLING);
+        let (Some(coarseness), Some(present), true) = (situation.coarseness, self.present, settled) else {
+            return;
+        };
+        let held = |since: &mut Option<Instant>, holds: bool, span: Duration| {
+            if !holds {
+                *since = None;
+                return false;
+            }
+            now.saturating_duration_since(*since.get_or_insert(now)) >= span
+        };
+        let rate = f64::from(situation.bits_per_second);
+        if held(&mut self.coarse_since, coarseness > COARSE, COARSE_FOR) {
+            // One step down: the present one needs a little more than there is.
+            let needed = rate / (f64::from(self.steps()[present].bits_per_second) * LEAVE) * 1.02;
+            self.need = needed.max(self.need).clamp(NEED.0, NEED.1);
+            self.coarse_since = None;
+        }
+        if held(&mut self.fine_since, coarseness < FINE, FINE_FOR) && present > self.top(situation) {
+            // One step up: the better one needs no more than there is.
+            let needed = rate / f64::from(self.steps()[present - 1].bits_per_second) * 0.98;
+            self.need = needed.min(self.need).clamp(NEED.0, NEED.1);
+            self.fine_since = None;
+        }
+    }
+
+    fn judge_motion(&mut self, look: &Look, now: Instant) {
+        if look.change.is_none() {
+            return;
+        }
+        self.moving += MOVING_WEIGHT * (look.moving - self.moving);
+        let detail = if self.moving > MOVING {
+            self.resting_since = None;
+            false
+        } else if self.moving < RESTING {
+            let since = *self.resting_since.get_or_insert(now);
+            self.detail || now.saturating_duration_since(since) >= RESTING_FOR
+        } else {
+            self.detail
+        };
+        if detail != self.detail {
+            self.switch(detail);
+        }
+    }
+
+    /// To the other table, to the step there whose picture is as large as the present one.
+    fn switch(&mut self, detail: bool) {
+        let area = self.present.map(|present| self.steps()[present].area);
+        self.detail = detail;
+        self.present = area.and_then(|area| self.steps().iter().position(|step| step.area == area));
+        self.climb = None;
     }
 }
 
-/// The largest even size of the source's shape that has no more pixels than `area`, and no more than the source.
-fn fit(source: Size, area: Size) -> Size {
+/// The largest even size of the source's shape that has no more pixels than `area`, no more than the source, and no
+/// more macroblocks than given.
+fn fit(source: Size, area: Size, macroblocks: u32) -> Size {
     let pixels = f64::from(source.width) * f64::from(source.height);
     let allowed = f64::from(area.width) * f64::from(area.height);
     let mut factor = (allowed / pixels).sqrt().min(1.0);
@@ -103,7 +307,7 @@ fn fit(source: Size, area: Size) -> Size {
         let size = Size::new(even(source.width), even(source.height));
         // Rounding up to whole macroblocks can exceed the level for odd shapes.
         let (across, down) = (size.width.div_ceil(16), size.height.div_ceil(16));
-        if across * down <= LEVEL_31_MACROBLOCKS && across.max(down) <= LEVEL_31_LONGEST {
+        if across * down <= macroblocks && across.max(down) <= longest(macroblocks) {
             return size;
         }
         factor *= 0.98;
@@ -111,80 +315,5 @@ fn fit(source: Size, area: Size) -> Size {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    #[test]
-    fn the_first_rung_fits_the_rate_at_once() {
-        let now = Instant::now();
-        for (rate, size, fps) in [
-            (2_000_000, Size::HD, 30),
-            (900_000, Size::HD, 30),
-            (600_000, Size::new(960, 540), 30),
-            (300_000, Size::new(640, 360), 30),
-            (120_000, Size::new(480, 270), 15),
-            (30_000, Size::new(320, 180), 10),
-            (0, Size::new(320, 180), 10),
-        ] {
-            assert_eq!(Ladder::default().choose(Size::HD, rate, now), Rung { size, fps }, "{rate}");
-        }
-    }
-
-    #[test]
-    fn a_rate_that_swings_around_a_threshold_changes_nothing() {
-        let mut ladder = Ladder::default();
-        let mut now = Instant::now();
-        let first = ladder.choose(Size::HD, 950_000, now);
-        for index in 0..1000 {
-            now += 33 * MS;
-            let rate = if index % 2 == 0 { 750_000 } else { 1_100_000 };
-            assert_eq!(ladder.choose(Size::HD, rate, now), first);
-        }
-    }
-
-    #[test]
-    fn it_falls_at_once_and_climbs_only_after_the_rate_has_held() {
-        let mut ladder = Ladder::default();
-        let start = Instant::now();
-        ladder.choose(Size::HD, 2_000_000, start);
-        assert_eq!(ladder.choose(Size::HD, 320_000, start + 33 * MS).size, Size::new(640, 360));
-        assert_eq!(ladder.choose(Size::HD, 1_000_000, start + 100 * MS).size, Size::new(640, 360));
-        assert_eq!(ladder.choose(Size::HD, 600_000, start + 900 * MS).size, Size::new(640, 360));
-        assert_eq!(ladder.choose(Size::HD, 1_000_000, start + 2099 * MS).size, Size::new(640, 360));
-        // 540p is what the whole two seconds carried.
-        assert_eq!(ladder.choose(Size::HD, 1_000_000, start + 2100 * MS).size, Size::new(960, 540));
-        // A dip starts the wait anew.
-        ladder.choose(Size::HD, 1_000_000, start + 3000 * MS);
-        ladder.choose(Size::HD, 600_000, start + 4000 * MS);
-        assert_eq!(ladder.choose(Size::HD, 1_000_000, start + 5500 * MS).size, Size::new(960, 540));
-    }
-
-    #[test]
-    fn every_size_is_even_keeps_its_shape_and_fits_the_level() {
-        for source in [
-            Size::HD,
-            Size::new(1920, 1080),
-            Size::new(720, 1280),
-            Size::new(640, 480),
-            Size::new(321, 241),
-            Size::new(1919, 1079),
-            Size::new(4000, 100),
-            Size::new(100, 4000),
-            Size::new(160, 120),
-            Size::new(16, 16),
-        ] {
-            for rate in (0..1_000_000).step_by(50_000) {
-                let size = Ladder::default().choose(source, rate, Instant::now()).size;
-                assert!(size.width % 2 == 0 && size.height % 2 == 0, "{source:?} {size:?}");
-                assert!(size.width <= source.width && size.height <= source.height, "{source:?} {size:?}");
-                assert!(size.width.div_ceil(16) * size.height.div_ceil(16) <= LEVEL_31_MACROBLOCKS);
-                if size.width > 100 && size.height > 100 {
-                    let shape = |size: Size| f64::from(size.width) / f64::from(size.height);
-                    assert!((shape(size) / shape(source) - 1.0).abs() < 0.02, "{source:?} {size:?}");
-                }
-            }
-        }
-    }
-}
+#[path = "ladder_tests.rs"]
+mod tests;

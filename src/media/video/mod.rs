@@ -21,10 +21,15 @@ pub mod worker;
 
 mod cadence;
 mod depacketizer;
+mod h264_encoder;
 mod ladder;
+mod load;
+mod look;
+mod octets;
 mod pattern;
 mod pool;
 pub(crate) mod presentation;
+mod quantizer;
 pub(crate) mod reassembly;
 mod scale;
 pub(crate) mod timing;
@@ -33,7 +38,11 @@ mod y4m;
 #[cfg(test)]
 mod codec_tests;
 #[cfg(test)]
+mod footage;
+#[cfg(test)]
 mod loopback;
+#[cfg(test)]
+mod rate_tests;
 #[cfg(test)]
 mod reassembly_tests;
 #[cfg(test)]

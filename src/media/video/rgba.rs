@@ -1,9 +1,16 @@
-//! Conversion for the screen, off the window's thread.
+//! Conversion for the screen, off the window's thread, at the size at which the screen shows it.
+//!
+//! A picture that is shown smaller than it is shrinks here, before it is converted: less to convert, to upload and to
+//! draw, and it looks better than what a graphics card makes of it.
 
-use super::frame::Frame;
+use super::frame::{Frame, Size};
 use super::latest::{Latest, Next};
+use super::pool::FramePool;
+use super::scale::Scaler;
 use super::worker::{Stop, Worker};
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use yuv::{YuvError, YuvPlanarImage, YuvRange, YuvStandardMatrix};
@@ -14,6 +21,30 @@ const STOP_POLL: Duration = Duration::from_millis(100);
 /// are in use a new one is made and the oldest leaves.
 const POOL_CAPACITY: usize = 4;
 
+/// A picture shown with fewer than this many of its pixels (in percent) is shrunk; above, that costs more than it saves.
+const SHRINK_BELOW_PERCENT: u64 = 80;
+
+/// How large a picture is drawn, pixels of the screen: written by the window, read by the converter.
+#[derive(Debug, Default)]
+pub struct DrawnSize(AtomicU64);
+
+impl DrawnSize {
+    /// It is drawn with so many pixels.
+    pub fn set(&self, width: u32, height: u32) {
+        self.0.store(u64::from(width) << 32 | u64::from(height), Ordering::Relaxed);
+    }
+
+    /// The size for a picture of this size; never larger. It stays as it is until it was drawn once.
+    fn fit(&self, picture: Size) -> Size {
+        let drawn = self.0.load(Ordering::Relaxed);
+        let (width, height) = ((drawn >> 32) as u32, drawn as u32);
+        let pixels = u64::from(picture.width) * u64::from(picture.height);
+        let inside = (1..=picture.width).contains(&width) && (1..=picture.height).contains(&height);
+        let fewer = u64::from(width) * u64::from(height) * 100 < pixels * SHRINK_BELOW_PERCENT;
+        if inside && fewer { Size::new(width, height) } else { picture }
+    }
+}
+
 /// One converted picture.
 #[derive(Clone, Default)]
 pub struct RgbaImage {
@@ -21,6 +52,8 @@ pub struct RgbaImage {
     pub width: usize,
     /// Pixels down.
     pub height: usize,
+    /// Width and height before it was shrunk to the size at which it is drawn.
+    pub original: (usize, usize),
     /// RGBA, 8 bits each, opaque, row by row.
     pub pixels: Vec<u8>,
 }
@@ -34,23 +67,30 @@ pub struct RgbaConverterError(#[source] std::io::Error);
 pub struct RgbaConverter(Worker);
 
 impl RgbaConverter {
-    /// Starts the thread `video-rgba`, which ends when stopped or when `frames` is closed.
+    /// Starts the thread `video-rgba`, which ends when stopped or when `frames` is closed; pictures come as large as
+    /// `drawn` says.
     ///
     /// # Errors
     /// If the operating system grants no thread.
     pub fn start(
         frames: &Latest<Arc<Frame>>,
         out: Latest<Arc<RgbaImage>>,
+        drawn: Arc<DrawnSize>,
     ) -> Result<Self, RgbaConverterError> {
         let mut reader = frames.reader();
         let body = move |stop: &Stop| {
             let mut pool = Vec::new();
+            let (mut scaler, mut small) = (Scaler::default(), FramePool::default());
             while !stop.is_set() {
                 match reader.wait(STOP_POLL) {
-                    Next::Value(frame) => match convert(&mut pool, &frame) {
-                        Ok(image) => out.publish(image),
-                        Err(error) => tracing::error!(%error, "picture not converted"),
-                    },
+                    Next::Value(frame) => {
+                        let original = frame.size();
+                        let frame = shrink(frame, drawn.fit(original), &mut scaler, &mut small);
+                        match convert(&mut pool, &frame, original) {
+                            Ok(image) => out.publish(image),
+                            Err(error) => tracing::error!(%error, "picture not converted"),
+                        }
+                    }
                     Next::Timeout => {}
                     Next::Closed => return,
                 }
@@ -68,7 +108,25 @@ impl RgbaConverter {
     pub fn stop(self) {}
 }
 
-fn convert(pool: &mut Vec<Arc<RgbaImage>>, frame: &Frame) -> Result<Arc<RgbaImage>, YuvError> {
+fn shrink(frame: Arc<Frame>, size: Size, scaler: &mut Scaler, pool: &mut FramePool) -> Arc<Frame> {
+    if frame.size() == size {
+        return frame;
+    }
+    let shrunk = pool.fill(size, frame.captured, |small| {
+        scaler.scale(&frame, small);
+        Ok::<(), Infallible>(())
+    });
+    match shrunk {
+        Ok(small) => small,
+        Err(never) => match never {},
+    }
+}
+
+fn convert(
+    pool: &mut Vec<Arc<RgbaImage>>,
+    frame: &Frame,
+    original: Size,
+) -> Result<Arc<RgbaImage>, YuvError> {
     let index = match pool.iter_mut().position(|image| Arc::get_mut(image).is_some()) {
         Some(index) => index,
         None => {
@@ -82,6 +140,7 @@ fn convert(pool: &mut Vec<Arc<RgbaImage>>, frame: &Frame) -> Result<Arc<RgbaImag
     // Nobody else holds it, so this never clones.
     let image = Arc::make_mut(&mut pool[index]);
     write_rgba(frame, image)?;
+    image.original = (original.width as usize, original.height as usize);
     Ok(Arc::clone(&pool[index]))
 }
 
@@ -112,7 +171,6 @@ fn write_rgba(frame: &Frame, image: &mut RgbaImage) -> Result<(), YuvError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Size;
     use super::*;
     use std::time::Instant;
 
@@ -128,7 +186,7 @@ mod tests {
     fn white_and_black_become_opaque_white_and_black_at_odd_sizes_too() {
         for size in [Size::HD, Size::new(321, 181), Size::new(2, 2), Size::new(1, 1)] {
             let mut pool = Vec::new();
-            let image = convert(&mut pool, &half_white(size)).unwrap();
+            let image = convert(&mut pool, &half_white(size), size).unwrap();
             assert_eq!(image.pixels.len(), size.width as usize * size.height as usize * 4);
             if size.width > 1 {
                 assert_eq!(image.pixels[..4], [255; 4]);
@@ -141,11 +199,33 @@ mod tests {
     fn the_thread_converts_the_newest_picture_and_ends_when_the_slot_closes() {
         let (frames, out) = (Latest::new(), Latest::new());
         let mut reader = out.reader();
-        let converter = RgbaConverter::start(&frames, out).unwrap();
+        let converter = RgbaConverter::start(&frames, out, Arc::default()).unwrap();
         frames.publish(Arc::new(half_white(Size::HD)));
         let Next::Value(image) = reader.wait(Duration::from_secs(10)) else { panic!("no picture came") };
         assert_eq!((image.width, image.height), (1280, 720));
         frames.close();
         converter.stop();
+    }
+
+    #[test]
+    fn a_picture_comes_as_large_as_it_is_drawn_but_never_larger() {
+        let (frames, out, drawn) = (Latest::new(), Latest::new(), Arc::new(DrawnSize::default()));
+        let mut reader = out.reader();
+        let _converter = RgbaConverter::start(&frames, out, Arc::clone(&drawn)).unwrap();
+        for (wanted, expected) in [
+            ((320, 180), (320, 180)),
+            ((0, 0), (1280, 720)),
+            ((1920, 1080), (1280, 720)),
+            ((1270, 715), (1280, 720)),
+            ((641, 361), (641, 361)),
+        ] {
+            drawn.set(wanted.0, wanted.1);
+            frames.publish(Arc::new(half_white(Size::HD)));
+            let Next::Value(image) = reader.wait(Duration::from_secs(10)) else { panic!("no picture came") };
+            assert_eq!((image.width, image.height), expected);
+            assert_eq!(image.original, (1280, 720));
+            assert_eq!(image.pixels.len(), image.width * image.height * 4);
+            assert_eq!(image.pixels[..4], [255; 4]);
+        }
     }
 }

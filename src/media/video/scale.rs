@@ -6,16 +6,19 @@ use super::frame::{Frame, Size};
 /// Sum of the weights of one output sample. 255 × 256 still fits 16 bits, which lets the compiler use wide lanes.
 const UNIT: u32 = 256;
 
-/// One output sample: which input samples it is made of.
+/// What the output samples of one dimension are made of: each of `count` neighbouring input samples.
 struct Taps {
-    start: usize,
+    count: usize,
+    /// First input sample of each output sample.
+    starts: Vec<u32>,
+    /// `count` of each output sample; those beyond the filter are 0.
     weights: Vec<u16>,
 }
 
 /// Filter of one plane.
 struct PlaneFilter {
-    columns: Vec<Taps>,
-    rows: Vec<Taps>,
+    columns: Taps,
+    rows: Taps,
 }
 
 /// Scales pictures of one size to another; keeps its tables until the sizes change.
@@ -56,38 +59,82 @@ impl PlaneFilter {
     fn apply(&self, from: &[u8], from_size: Size, to: &mut [u8], to_size: Size, row: &mut Vec<u16>) {
         let stride = from_size.width as usize;
         row.resize(stride, 0);
-        for (taps, target) in self.rows.iter().zip(to.chunks_exact_mut(to_size.width as usize)) {
-            row.fill((UNIT / 2) as u16 - 1);
-            for (index, &weight) in taps.weights.iter().enumerate() {
-                let start = (taps.start + index) * stride;
-                for (sum, &sample) in row.iter_mut().zip(&from[start..start + stride]) {
+        let targets = to.chunks_exact_mut(to_size.width as usize);
+        for ((start, weights), target) in self.rows.iter().zip(targets) {
+            row.fill(0);
+            for (source, &weight) in from[start * stride..].chunks_exact(stride).zip(weights) {
+                if weight == 0 {
+                    continue;
+                }
+                for (sum, &sample) in row.iter_mut().zip(source) {
                     *sum += weight * u16::from(sample);
                 }
             }
-            for (taps, sample) in self.columns.iter().zip(target) {
-                let inputs = &row[taps.start..taps.start + taps.weights.len()];
-                let sum: u32 =
-                    inputs.iter().zip(&taps.weights).map(|(&a, &w)| u32::from(a >> 8) * u32::from(w)).sum();
-                *sample = ((sum + UNIT / 2) / UNIT).min(255) as u8;
+            // The usual counts are known to the compiler, which then needs no inner loop.
+            match self.columns.count {
+                2 => columns::<2>(&self.columns, row, target),
+                3 => columns::<3>(&self.columns, row, target),
+                4 => columns::<4>(&self.columns, row, target),
+                5 => columns::<5>(&self.columns, row, target),
+                6 => columns::<6>(&self.columns, row, target),
+                8 => columns::<8>(&self.columns, row, target),
+                _ => {
+                    for ((start, weights), sample) in self.columns.iter().zip(target) {
+                        *sample = weigh(&row[start..], weights);
+                    }
+                }
             }
         }
     }
 }
 
+impl Taps {
+    fn iter(&self) -> impl Iterator<Item = (usize, &[u16])> {
+        self.starts.iter().map(|&start| start as usize).zip(self.weights.chunks_exact(self.count))
+    }
+}
+
+fn columns<const COUNT: usize>(taps: &Taps, row: &[u16], target: &mut [u8]) {
+    let weights = taps.weights.as_chunks::<COUNT>().0;
+    for ((&start, weights), sample) in taps.starts.iter().zip(weights).zip(target) {
+        if let Some(inputs) = row[start as usize..].first_chunk::<COUNT>() {
+            *sample = weigh(inputs, weights);
+        }
+    }
+}
+
+/// The weighted mean of samples that are [`UNIT`] times as large as what comes out.
+fn weigh(inputs: &[u16], weights: &[u16]) -> u8 {
+    let sum: u32 = inputs.iter().zip(weights).map(|(&a, &w)| u32::from(a) * u32::from(w)).sum();
+    ((sum + UNIT * UNIT / 2) / (UNIT * UNIT)) as u8
+}
+
 /// The filter's taps for every output position of one dimension.
-fn taps(from: u32, to: u32) -> Vec<Taps> {
+fn taps(from: u32, to: u32) -> Taps {
     let scale = f64::from(from) / f64::from(to);
     let support = scale.max(1.0);
-    (0..to)
+    let spans: Vec<(i64, Vec<u16>)> = (0..to)
         .map(|position| {
             let centre = (f64::from(position) + 0.5) * scale - 0.5;
             let first = ((centre - support).floor() as i64 + 1).clamp(0, i64::from(from) - 1);
             let last = ((centre + support).ceil() as i64 - 1).clamp(first, i64::from(from) - 1);
             let raw: Vec<f64> =
                 (first..=last).map(|at| (1.0 - (at as f64 - centre).abs() / support).max(0.0)).collect();
-            Taps { start: first as usize, weights: normalize(&raw) }
+            (first, normalize(&raw))
         })
-        .collect()
+        .collect();
+    let count = spans.iter().map(|(_, weights)| weights.len()).max().unwrap_or(1);
+    let mut taps = Taps { count, starts: Vec::new(), weights: Vec::new() };
+    for (first, weights) in spans {
+        // All as long as the longest, and none beyond the end.
+        let start = first.min(i64::from(from) - count as i64).max(0);
+        let before = (first - start) as usize;
+        taps.starts.push(start as u32);
+        taps.weights.extend(std::iter::repeat_n(0, before));
+        taps.weights.extend(&weights);
+        taps.weights.extend(std::iter::repeat_n(0, count - before - weights.len()));
+    }
+    taps
 }
 
 /// Integer weights that sum up to [`UNIT`] exactly; what rounding leaves goes to the heaviest.

@@ -3,6 +3,7 @@
 
 use super::codec::{Decoder, Encoder, EncoderSettings};
 use super::frame::{Frame, Size};
+use super::look::Looker;
 use super::loopback::packetize;
 use super::pattern::Pattern;
 use super::presentation::Presentation;
@@ -34,7 +35,8 @@ fn unit(encoder: &mut Encoder, pattern: &mut Pattern, number: u32, keyframe: boo
     let mut frame = Frame::black(SIZE, Instant::now());
     pattern.draw(&mut frame, u64::from(number), number * 33 * MS);
     let mut data = Vec::new();
-    let keyframe = encoder.encode(&frame, keyframe, &mut data).unwrap();
+    let look = Looker::default().look(&frame);
+    let keyframe = encoder.encode(&frame, keyframe, &look, &mut data).unwrap();
     EncodedFrame {
         data: Bytes::from(data),
         captured: Instant::now(),
@@ -45,7 +47,7 @@ fn unit(encoder: &mut Encoder, pattern: &mut Pattern, number: u32, keyframe: boo
 }
 
 fn encoder() -> Encoder {
-    let settings = EncoderSettings { size: SIZE, bits_per_second: 1_500_000, fps: 30.0 };
+    let settings = EncoderSettings { size: SIZE, bits_per_second: 1_500_000, fps: 30.0, backlog: 0.0 };
     Encoder::new(VideoCodec::H264, settings).unwrap()
 }
 

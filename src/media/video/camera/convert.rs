@@ -231,5 +231,15 @@ mod tests {
         assert!(Converter::new(Pixels::Mjpeg, Size::new(32, 16), 0).convert(&data, &mut frame).is_err());
     }
 
+    #[test]
+    fn a_raw_picture_is_converted_without_an_allocation() {
+        for pixels in [Pixels::I420, Pixels::Nv12, Pixels::Yuyv] {
+            let (data, mut converter) = (vec![90; 16 * 16 * 2], Converter::new(pixels, SIZE, 0));
+            let mut frame = Frame::black(SIZE, Instant::now());
+            let convert = || converter.convert(&data, &mut frame).unwrap();
+            assert_eq!(crate::allocations::during(convert), 0, "{pixels:?}");
+        }
+    }
+
     const WHITE_JPEG: &[u8] = include_bytes!("white-16x16.jpg");
 }

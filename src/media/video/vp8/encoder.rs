@@ -30,6 +30,8 @@ const STATIC_THRESHOLD: c_uint = 1;
 const TWO_THREADS_FROM: u32 = 1280 * 720;
 /// Processors from which on one more thread takes nothing from the rest of the call.
 const SPARE_PROCESSORS: usize = 4;
+/// Coarsest quantizer of H.264 (ITU-T H.264 section 7.4.2.2), for comparison.
+const H264_COARSEST: f64 = 51.0;
 /// Frame rate changes smaller than this share are not worth telling the rate control.
 const RATE_TOLERANCE: f64 = 0.15;
 
@@ -40,6 +42,8 @@ pub(crate) struct Encoder {
     settings: EncoderSettings,
     /// Time of the next picture, in ticks of the clock.
     next: i64,
+    /// Of the last picture, see [`Self::coarseness`].
+    quantizer: Option<c_int>,
 }
 
 impl Encoder {
@@ -67,7 +71,7 @@ impl Encoder {
         ] {
             set(&mut context, control, value)?;
         }
-        Ok(Self { context, config, settings, next: 0 })
+        Ok(Self { context, config, settings, next: 0, quantizer: None })
     }
 
     /// Size of the pictures that it takes.
@@ -129,7 +133,24 @@ impl Encoder {
         };
         self.context.check(code).map_err(Vp8Error::Encode)?;
         self.next += duration;
+        self.quantizer = self.last_quantizer();
         Ok(self.drain(output))
+    }
+
+    /// How coarse the last picture was, on H.264's scale: 0 (finest) to 51.
+    pub(crate) fn coarseness(&self) -> Option<f64> {
+        self.quantizer.map(|quantizer| f64::from(quantizer) * H264_COARSEST / f64::from(QUANTIZER.1))
+    }
+
+    /// The last picture's quantizer on the scale of [`QUANTIZER`].
+    fn last_quantizer(&mut self) -> Option<c_int> {
+        let mut quantizer: c_int = 0;
+        // SAFETY: the context is up; this control writes one int during the call.
+        let code = unsafe {
+            let control = ffi::VP8E_GET_LAST_QUANTIZER_64 as c_int;
+            ffi::vpx_codec_control_(self.context.pointer(), control, &raw mut quantizer)
+        };
+        self.context.check(code).is_ok().then_some(quantizer)
     }
 
     fn drain(&mut self, output: &mut Vec<u8>) -> bool {

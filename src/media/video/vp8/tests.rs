@@ -8,7 +8,7 @@ use crate::media::video::pattern::Pattern;
 use std::time::{Duration, Instant};
 
 fn encoder(size: Size, bits_per_second: u32) -> Encoder {
-    Encoder::new(EncoderSettings { size, bits_per_second, fps: 30.0 }).unwrap()
+    Encoder::new(EncoderSettings { size, bits_per_second, fps: 30.0, backlog: 0.0 }).unwrap()
 }
 
 fn picture(size: Size, number: u64) -> Frame {
