@@ -51,6 +51,12 @@
 //!   waits for a picture without a time limit, so a camera that stalls could not be let go.
 //! * The encoder looks for room before it encodes and skips the picture if there is none, so that a slow transport
 //!   costs pictures but no keyframes.
+//! * OpenH264's own rate control is off, and the quantizer of every picture is ours (`media::video::quantizer`): every
+//!   second lands within a tenth of the rate, a keyframe costs a fifth of a second of it at most, and a picture takes
+//!   half the time to encode.
+//! * The picture has one temporal layer. Two, measured on the footage of our tests at 360p, would give the same PSNR at
+//!   17 to 30 % less, a quarter of the octets in pictures that nothing refers to; but pictures would alternate 3 to 1 in
+//!   size, which is delay on a narrow link, and losing one of the smaller half helps only a receiver that knows it.
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]
