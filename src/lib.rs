@@ -55,6 +55,12 @@
 //!   and after most interruptions the old pair is the quickest way back. A restart is made at once only when the
 //!   machine's address is gone; otherwise when both sides have told each other over the server (`path-check`) that they
 //!   are there and still hear nothing.
+//! * OpenH264's own rate control is off, and the quantizer of every picture is ours (`media::video::quantizer`): every
+//!   second lands within a tenth of the rate, a keyframe costs a fifth of a second of it at most, and a picture takes
+//!   half the time to encode.
+//! * The picture has one temporal layer. Two, measured on the footage of our tests at 360p, would give the same PSNR at
+//!   17 to 30 % less, a quarter of the octets in pictures that nothing refers to; but pictures would alternate 3 to 1 in
+//!   size, which is delay on a narrow link, and losing one of the smaller half helps only a receiver that knows it.
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]

@@ -31,7 +31,7 @@ pub(super) struct Footage {
     number: u32,
 }
 
-const TILE: usize = 1024;
+const TILE: usize = 512;
 /// Pictures per second.
 const FPS: f64 = 30.0;
 

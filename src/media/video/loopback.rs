@@ -136,9 +136,10 @@ impl Path {
     }
 }
 
-/// Peak signal-to-noise ratio of luma, dB.
-fn psnr(a: &Frame, b: &Frame) -> f64 {
-    assert_eq!(a.size(), b.size());
+/// Peak signal-to-noise ratio of luma, dB; of the original at the picture's size, for a busy machine sends it smaller.
+fn psnr(original: &Frame, b: &Frame) -> f64 {
+    let mut a = Frame::black(b.size(), original.captured);
+    super::scale::Scaler::default().scale(original, &mut a);
     let error: u64 = a.y().iter().zip(b.y()).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
     10.0 * (255.0 * 255.0 * a.y().len() as f64 / (error.max(1)) as f64).log10()
 }
