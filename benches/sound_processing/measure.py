@@ -135,7 +135,7 @@ class Studio:
 
     def __init__(self, folder):
         self.folder = folder
-        self.socket = f"{folder}/pulse"
+        self.socket = f"{folder}/pulse.socket"
         self.environment = {**os.environ, "PULSE_SERVER": f"unix:{self.socket}", "XDG_RUNTIME_DIR": folder, "HOME": folder}
         for name in ["DBUS_SESSION_BUS_ADDRESS", "DISPLAY"]:
             self.environment.pop(name, None)
@@ -145,8 +145,8 @@ class Studio:
             ["pulseaudio", *arguments, "--realtime=yes", "--high-priority=yes", "-L", protocol],
             env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
-        while subprocess.run(["pactl", "info"], env=self.environment, capture_output=True).returncode:
-            time.sleep(0.1)
+        info = ["pactl", "info"]
+        wait("the sound server", lambda: not subprocess.run(info, env=self.environment, capture_output=True).returncode)
         for name in ["speaker", "microphone"]:
             self.pactl("load-module", "module-null-sink", f"sink_name={name}", "norewinds=1", "rate=48000", "channels=1")
         self.pactl("load-module", "module-loopback", "source=speaker.monitor", "sink=microphone", "latency_msec=60")
