@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! camera ─▶ Latest<Frame> ─▶ encoder ─▶ packetize, pace ─▶ RTP ─▶ reorder, repair ─▶ decoder ─▶ Latest<Frame> ─▶ window
-//! mic ─▶ ring ─▶ Opus ───────────────────────────────────▶ RTP ─▶ playout (FEC, PLC, stretch) ─▶ ring ─▶ speaker
+//! mic ─▶ ring ─▶ AEC, NS, AGC ─▶ Opus ───────────────────▶ RTP ─▶ playout (FEC, PLC, stretch) ─▶ ring ─▶ speaker
+//!                     ▲ far-end reference ◀─────────────────────────────────────────────────────┘
 //! click ─▶ Intent ─▶ engine ─▶ Call (state machine) ─▶ Action ─▶ signaling, peer connection, media
 //! ```
 //!
@@ -37,6 +38,7 @@
 //! | `video-recorder` (on demand) | writes what arrives to a file |
 //! | `audio` | Opus and playout, in steps of 10 ms |
 //! | `audio-devices` | opens and watches microphone and speaker |
+//! | `audio-pulse` | the connection to the sound server: moves samples between its socket and the rings |
 //! | the sound library's own | its callbacks only move samples through rings |
 //!
 //! Wherever a picture waits for a slower stage it waits in a [`media::video::latest::Latest`], one frame and never a
@@ -61,6 +63,9 @@
 //! * The picture has one temporal layer. Two, measured on the footage of our tests at 360p, would give the same PSNR at
 //!   17 to 30 % less, a quarter of the octets in pictures that nothing refers to; but pictures would alternate 3 to 1 in
 //!   size, which is delay on a narrow link, and losing one of the smaller half helps only a receiver that knows it.
+//! * PulseAudio (and PipeWire in its place) is spoken to by a client of our own, not through `cpal`: that polled the
+//!   latency of each stream and cleared a megabyte for every read, which cost 160 ms of processor time a second, told
+//!   nothing of devices that come and go, and could not let go of a device without the server's consent.
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]

@@ -253,6 +253,8 @@ fn a_call_outlives_the_sound_server_and_one_that_hangs() {
 
         eprintln!("it hangs");
         server.signal("STOP");
+        looped.expect("lost", is_lost);
+        looped.expect("lost", is_lost);
         looped.assert_alive();
         looped.stop_in_time();
         server.signal("CONT");

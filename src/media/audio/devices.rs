@@ -163,6 +163,14 @@ impl System {
         }
     }
 
+    /// Whether `changed` is called when devices come and go.
+    pub(super) fn tells_of_changes(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.server.as_ref().is_some_and(pulse::Server::is_alive);
+        #[cfg(not(target_os = "linux"))]
+        false
+    }
+
     /// What there is at this moment; `None` if the sound system does not answer.
     pub(super) fn present(&mut self) -> Option<Present> {
         #[cfg(target_os = "linux")]

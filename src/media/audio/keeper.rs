@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 /// How often the devices are listed where nobody tells of changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// The same where the sound server does: only in case that it once did not.
+const POLL_INTERVAL_TOLD: Duration = Duration::from_secs(30);
 /// The same while something that was chosen does not run.
 const POLL_INTERVAL_IN_NEED: Duration = Duration::from_millis(500);
 /// Pause between two looks when the sound server tells of many changes at once.
@@ -152,6 +154,7 @@ impl Keeper {
             let interval = match (look, self.is_in_need()) {
                 (true, _) => POLL_PAUSE,
                 (false, true) => POLL_INTERVAL_IN_NEED,
+                (false, false) if self.system.tells_of_changes() => POLL_INTERVAL_TOLD,
                 (false, false) => POLL_INTERVAL,
             };
             if last_poll.elapsed() >= interval {
@@ -317,16 +320,17 @@ impl Keeper {
     }
 
     fn lose(&mut self, kind: DeviceKind, reason: &str) {
+        let Some(stream) = self.slot(kind).stream.take() else { return };
+        // The call goes on at once; a sound system that hangs is asked after that.
+        self.silence(kind);
         let present = self.system.present().unwrap_or_default();
         let slot = self.slot(kind);
-        let Some(stream) = slot.stream.take() else { return };
         // One that was pulled out is welcome back at once; one that is there and does not work is not.
         let there = present.of(kind).iter().any(|known| known.id == stream.names.id);
         let short = there && slot.opened.elapsed() < SHORT_LIFE;
         slot.rest = short.then(|| Instant::now() + REST);
         tracing::warn!(?kind, device = stream.names.name, reason, "lost");
         let names = stream.names.clone();
-        self.silence(kind);
         drop(stream);
         self.open(kind, Some((names, reason.to_owned())));
     }

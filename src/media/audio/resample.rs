@@ -202,7 +202,8 @@ mod tests {
         // 200 ppm of 100 s are 960 samples.
         let fewer = 110 * 48_000 - out.len() as i64;
         assert!((955..=1000).contains(&fewer), "{fewer}");
-        let steepest = out.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
+        // Past the beginning, where sound out of nothing is steep by itself.
+        let steepest = out[200..].windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
         assert!(steepest < 0.132, "{steepest}");
     }
 

@@ -19,9 +19,10 @@ use super::resample::Resampler;
 use super::{BLOCK, SAMPLE_RATE};
 use crate::config::SoundProcessing;
 pub use drift::Drift;
+pub use sonora::config::NoiseSuppressionLevel;
 use sonora::config::{
     AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
-    NoiseSuppressionLevel, Pipeline,
+    Pipeline,
 };
 use sonora::{AudioProcessing, Config, StreamConfig};
 
@@ -40,6 +41,7 @@ const DRIFT_STEP_PPM: f64 = 0.1;
 pub struct Processing {
     chain: AudioProcessing,
     switches: SoundProcessing,
+    strength: NoiseSuppressionLevel,
     to_microphone: Resampler,
     /// The drift that the conversion stands at, and what it ought to be, in millionths.
     drift_ppm: f64,
@@ -65,15 +67,21 @@ pub struct ProcessingFigures {
 impl Processing {
     /// A chain that does what is switched on.
     pub fn new(switches: SoundProcessing) -> Self {
+        Self::with_noise_suppression(switches, NOISE_SUPPRESSION)
+    }
+
+    /// The same with another strength of the noise suppression: what the measurements compare.
+    pub fn with_noise_suppression(switches: SoundProcessing, strength: NoiseSuppressionLevel) -> Self {
         let stream = StreamConfig::new(SAMPLE_RATE, 1);
         let chain = AudioProcessing::builder()
-            .config(config(switches))
+            .config(config(switches, strength))
             .capture_config(stream)
             .render_config(stream)
             .build();
         Self {
             chain,
             switches,
+            strength,
             to_microphone: Resampler::between_clocks(),
             drift_ppm: 0.0,
             wanted_ppm: 0.0,
@@ -90,13 +98,13 @@ impl Processing {
     /// Switches, from the next block on. The canceller learns the room anew.
     pub fn switch(&mut self, switches: SoundProcessing) {
         if switches != std::mem::replace(&mut self.switches, switches) {
-            self.chain.apply_config(config(switches));
+            self.chain.apply_config(config(switches, self.strength));
         }
     }
 
     /// Begins anew: another microphone or speaker has another room.
     pub fn restart(&mut self) {
-        *self = Self::new(self.switches);
+        *self = Self::with_noise_suppression(self.switches, self.strength);
     }
 
     /// Hears 10 ms that go to the speaker, exactly as they do.
@@ -157,7 +165,7 @@ fn finite(sample: f32) -> f32 {
     if sample.is_finite() { sample } else { 0.0 }
 }
 
-fn config(switches: SoundProcessing) -> Config {
+fn config(switches: SoundProcessing, strength: NoiseSuppressionLevel) -> Config {
     let any = switches != SoundProcessing::OFF;
     Config {
         pipeline: Pipeline {
@@ -172,7 +180,7 @@ fn config(switches: SoundProcessing) -> Config {
         echo_canceller: switches.echo_cancellation.then(EchoCanceller::default),
         noise_suppression: switches
             .noise_suppression
-            .then(|| NoiseSuppression { level: NOISE_SUPPRESSION, ..NoiseSuppression::default() }),
+            .then(|| NoiseSuppression { level: strength, ..NoiseSuppression::default() }),
         gain_controller2: switches.automatic_gain.then(|| GainController2 {
             input_volume_controller: false,
             adaptive_digital: Some(AdaptiveDigital {

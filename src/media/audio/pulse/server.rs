@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// Orders that may wait for the link. When full the order fails: the link is stuck.
 const ORDERS: usize = 64;
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_millis(1500);
 /// How often a wait looks whether it is still wanted.
 const GLANCE: Duration = Duration::from_millis(20);
 /// Sound that the server hands over at once, samples: 10 ms.
@@ -97,7 +97,7 @@ impl Server {
     /// default, when a stream is lost, and when the connection is. Waits end early when `stopping`.
     ///
     /// # Errors
-    /// None runs, it refuses, or it does not answer within 3 s.
+    /// None runs, it refuses, or it does not answer within 1.5 s.
     pub(in super::super) fn connect(
         stopping: &Arc<AtomicBool>,
         changed: Box<dyn Fn() + Send>,
