@@ -6,6 +6,8 @@ pub(crate) struct Seen {
     /// Unix time in milliseconds.
     pub(crate) at: f64,
     pub(crate) height: u32,
+    /// Pictures just before this one of which only their number is known.
+    pub(crate) missed: u32,
     /// The number burnt into it, if it can be read.
     pub(crate) counter: Option<usize>,
 }

@@ -56,8 +56,9 @@ pub(crate) fn freezes(shown: &[Seen], end: f64) -> Freezes {
 
 /// Pictures a second between two times.
 pub(crate) fn fps(shown: &[Seen], from: f64, until: f64) -> f64 {
-    let count = shown.iter().filter(|seen| (from..until).contains(&seen.at)).count();
-    count as f64 * 1000.0 / (until - from).max(1.0)
+    let within = shown.iter().filter(|seen| (from..until).contains(&seen.at));
+    let count: u32 = within.map(|seen| 1 + seen.missed).sum();
+    f64::from(count) * 1000.0 / (until - from).max(1.0)
 }
 
 /// When the first picture of at least that height came, from a time on.

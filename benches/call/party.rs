@@ -117,7 +117,7 @@ impl Party for AgentParty {
     fn evidence(&mut self) -> Evidence {
         let seen = |side: &str| -> Vec<Seen> {
             let frames = self.events("frame").into_iter().filter(|event| event["side"] == side);
-            frames.map(|event| read_seen(&event["t"], &event["height"], &event["luma"])).collect()
+            frames.map(|event| read_seen(&event["t"], &event, &event["luma"])).collect()
         };
         let reports = self.events("stats");
         let figure = |report: &Value, group: &str, key: &str| report[group][key].as_f64().unwrap_or_default();
@@ -257,7 +257,7 @@ impl Party for PageParty {
         let mut seen = |side: &str| -> Vec<Seen> {
             let list = self.guest.evaluate(&format!("probe.{side}"));
             let list = list.as_array().unwrap().iter();
-            list.map(|seen| read_seen(&seen["at"], &seen["height"], &seen["squares"])).collect()
+            list.map(|seen| read_seen(&seen["at"], seen, &seen["squares"])).collect()
         };
         let (captured, shown) = (seen("captured"), seen("shown"));
         let state = self.guest.state();
@@ -280,11 +280,13 @@ fn time(event: &Value) -> f64 {
     event["t"].as_f64().unwrap()
 }
 
-fn read_seen(at: &Value, height: &Value, squares: &Value) -> Seen {
+fn read_seen(at: &Value, seen: &Value, squares: &Value) -> Seen {
     let squares: Option<Vec<f64>> = serde_json::from_value(squares.clone()).unwrap();
     Seen {
         at: at.as_f64().unwrap(),
-        height: height.as_u64().unwrap() as u32,
+        height: seen["height"].as_u64().unwrap() as u32,
+        // An agent tells of every picture.
+        missed: seen["missed"].as_u64().unwrap_or_default() as u32,
         counter: squares.and_then(|squares| clip::read_counter(&squares)),
     }
 }

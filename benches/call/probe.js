@@ -39,14 +39,24 @@
   }
 
   function follow(video, list) {
+    let presented = 0;
     const step = (_, metadata) => {
+      video.requestVideoFrameCallback(step);
       // A remote picture's capture time is the other side's, as guessed here: only our own camera's is known.
       const when = (video.id === "local" && metadata.captureTime) || metadata.presentationTime;
-      const seen = { at: epoch + when, height: metadata.height, squares: null };
+      // Pictures that were presented while this script had no time to look.
+      const missed = Math.max(metadata.presentedFrames - presented - 1, 0);
+      presented = metadata.presentedFrames;
+      const seen = { at: epoch + when, height: metadata.height, missed, squares: null };
       list.push(seen);
-      const frame = new VideoFrame(video);
+      let frame;
+      try {
+        frame = new VideoFrame(video);
+      } catch {
+        // The call has just ended, and with it the picture.
+        return;
+      }
       squares(frame).then((means) => { seen.squares = means; }, () => {}).finally(() => frame.close());
-      video.requestVideoFrameCallback(step);
     };
     video.requestVideoFrameCallback(step);
   }

@@ -132,7 +132,9 @@ impl Line {
         });
         debug_assert_eq!(values.len(), COLUMNS.len());
         let mut notes = Vec::new();
-        notes.extend(own.ended.as_ref().map(|reason| format!("the call ended: {reason}")));
+        notes.extend(
+            own.ended.as_ref().map(|reason| format!("the call ended: {}", reason.trim_end_matches('.'))),
+        );
         if shown.len() >= 30 && delays.len() * 2 < shown.len() {
             notes.push(format!("only {} of {} counters could be read", delays.len(), shown.len()));
         }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 /// Pictures `interval` milliseconds apart, numbered as the clip's are.
 fn film(from: f64, interval: f64, count: usize) -> Vec<Seen> {
-    let seen =
-        |number| Seen { at: from + interval * number as f64, height: 720, counter: Some(number % 120) };
+    let seen = |number| {
+        let at = from + interval * number as f64;
+        Seen { at, height: 720, missed: 0, counter: Some(number % 120) }
+    };
     (0..count).map(seen).collect()
 }
 
@@ -77,6 +79,8 @@ fn rates_and_heights_are_read_from_the_times() {
     let mut film = film(0.0, 40.0, 100);
     assert_eq!(fps(&film, 0.0, 4000.0), 25.0);
     assert_eq!(fps(&film, 2000.0, 6000.0), 12.5);
+    film[60].missed = 25;
+    assert_eq!(fps(&film, 2000.0, 4000.0), 37.5);
     film.iter_mut().take(50).for_each(|seen| seen.height = 360);
     assert_eq!(reaches(&film, 720, 0.0), Some(2000.0));
     assert_eq!(reaches(&film, 720, 3001.0), Some(3040.0));

@@ -44,10 +44,13 @@ pub(super) fn wait_readable(files: [BorrowedFd<'_>; 2], patience: Duration) -> R
     if ready >= 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
-/// Lets this thread run before others that want the processor, so that a busy machine does not become a slow link.
-/// Says whether it was allowed.
+/// Lets this thread run before all ordinary ones, so that a busy machine does not become a slow link. It needs little
+/// of a processor and waits most of the time. Says whether it was allowed.
 pub(super) fn hurry() -> bool {
-    const NICENESS: libc::c_int = -15;
-    // SAFETY: no memory is passed. On Linux 0 means the calling thread.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) == 0 }
+    // SAFETY: all zeros is a valid `sched_param`: plain numbers.
+    let mut urgency: libc::sched_param = unsafe { std::mem::zeroed() };
+    // The least urgent of the real-time priorities comes before everything that has none.
+    urgency.sched_priority = 1;
+    // SAFETY: the pointer is to a value that lives until the call returns; 0 means the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const urgency) == 0 }
 }
