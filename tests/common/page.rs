@@ -74,7 +74,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// One open page, in whatever browser.
-pub(crate) trait Tab {
+pub(crate) trait Tab: Send {
     /// Evaluates an expression in the page; a promise is waited for.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use super::formats::Formats;
 use crate::media::ntp::NtpClock;
 use crate::peer::PeerStats;
-use crate::peer::path::Route;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// Traffic of one kind of media in one direction.
@@ -37,6 +37,15 @@ impl Anchor {
     pub(in crate::peer) fn load(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// The selected pair, as far as others want to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::peer) struct Route {
+    /// Type of the local candidate.
+    pub(in crate::peer) kind: &'static str,
+    /// Where it begins on this machine.
+    pub(in crate::peer) local: Option<IpAddr>,
 }
 
 /// Written by the interceptors, read by the tasks.
