@@ -32,14 +32,17 @@ struct Reference {
 }
 
 fn unit(encoder: &mut Encoder, pattern: &mut Pattern, number: u32, keyframe: bool) -> EncodedFrame {
-    let mut frame = Frame::black(SIZE, Instant::now());
+    // The encoder keeps its rate by the time of capture.
+    static START: OnceLock<Instant> = OnceLock::new();
+    let captured = *START.get_or_init(Instant::now) + number * 33 * MS;
+    let mut frame = Frame::black(SIZE, captured);
     pattern.draw(&mut frame, u64::from(number), number * 33 * MS);
     let mut data = Vec::new();
     let look = Looker::default().look(&frame);
     let keyframe = encoder.encode(&frame, keyframe, &look, &mut data).unwrap();
     EncodedFrame {
         data: Bytes::from(data),
-        captured: Instant::now(),
+        captured,
         rtp_timestamp: number * 3_000,
         keyframe,
         codec: VideoCodec::H264,
