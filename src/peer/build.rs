@@ -43,6 +43,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 const MAX_CHECKS: u16 = 500;
 /// First estimate, bits per second, before any feedback (libwebrtc starts at 300 kbit/s, too).
 const START_BITS_PER_SECOND: u32 = 300_000;
+/// Time between two congestion feedbacks that we give: the shortest that libwebrtc gives (50 to 250 ms). A sender that
+/// begins, or whose path has become slow, learns of it that much sooner.
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Relayed pairs wait for so long for a direct one.
 const RELAY_WAIT: Duration = Duration::from_millis(500);
 
@@ -80,7 +83,7 @@ pub(super) async fn build(
         .with(Slot::NackResponder, Resend::new(Arc::clone(&wire)))
         .with(Slot::from(6_500), Unwrap::default())
         .with(Slot::NackGenerator, Request::new(Arc::clone(&wire), video_ssrc))
-        .with(Slot::from(6_400), TwccReceiverBuilder::new().build())
+        .with(Slot::from(6_400), TwccReceiverBuilder::new().with_interval(FEEDBACK_INTERVAL).build())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
         .with(Slot::from(12_500), Tap::new(Arc::clone(&control), Arc::clone(&wire), audio_ssrc, video_ssrc))

@@ -74,13 +74,14 @@ impl Pacer {
             waiting_for_keyframe: true,
             head_start: HEAD_START_OCTETS,
         };
-        pacer.set_estimate(estimate);
+        pacer.set_pace(estimate, None);
         pacer
     }
 
-    /// Sets the bandwidth estimate, bits per second.
-    pub(super) fn set_estimate(&mut self, estimate: f64) {
-        self.bits_per_second = (estimate * MULTIPLIER).max(MIN_BITS_PER_SECOND);
+    /// Sets the bandwidth estimate and the rate of the probe that is running, bits per second: pictures are better than
+    /// padding to probe with.
+    pub(super) fn set_pace(&mut self, estimate: f64, probe: Option<f64>) {
+        self.bits_per_second = (estimate * MULTIPLIER).max(probe.unwrap_or(0.0)).max(MIN_BITS_PER_SECOND);
     }
 
     /// Takes the payloads of one picture.
@@ -118,8 +119,8 @@ impl Pacer {
         self.waiting_for_keyframe = true;
     }
 
-    /// Charges audio, `octets` of payload, to the budget.
-    pub(super) fn handle_audio(&mut self, now: Instant, octets: usize) {
+    /// Charges what does not wait here, sound and repairs, `octets` of payload, to the budget.
+    pub(super) fn handle_unpaced(&mut self, now: Instant, octets: usize) {
         self.charge(now, octets);
     }
 

@@ -161,7 +161,7 @@ impl Sender {
         } else {
             None
         };
-        self.pacer.handle_audio(now, packet.data.len());
+        self.pacer.handle_unpaced(now, packet.data.len());
         self.audio.write(agreed, packet.data, packet.rtp_timestamp, packet.talk_spurt, capture_ntp).await;
     }
 
@@ -170,7 +170,7 @@ impl Sender {
         if !self.may_send() || self.agreement.borrow().video.codec != Some(frame.codec) {
             return;
         }
-        self.pacer.set_estimate(f64::from(self.wire.estimate.load(Ordering::Relaxed)));
+        self.set_pace();
         let payloads = packetize(frame.codec, &frame.data);
         let accepted = self.pacer.handle_frame(
             Instant::now(),
@@ -184,7 +184,22 @@ impl Sender {
         }
     }
 
+    /// Lets the pacer know what goes on in the chain: the estimate, a probe, repairs.
+    fn set_pace(&mut self) {
+        let estimate = f64::from(self.wire.estimate.load(Ordering::Relaxed));
+        let probe = match self.wire.probe.load(Ordering::Relaxed) {
+            0 => None,
+            rate => Some(f64::from(rate)),
+        };
+        self.pacer.set_pace(estimate, probe);
+        let repaired = self.wire.repaired_octets.swap(0, Ordering::Relaxed);
+        if repaired > 0 {
+            self.pacer.handle_unpaced(Instant::now(), repaired as usize);
+        }
+    }
+
     async fn send_due_video(&mut self) {
+        self.set_pace();
         while let Some(packet) = self.pacer.poll_packet(Instant::now()) {
             let agreed = self.agreement.borrow().video;
             let Payload { data, timestamp, first, marker, captured } = packet;

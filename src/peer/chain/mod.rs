@@ -16,6 +16,8 @@
 //! | 12 500 | [`tap::Tap`] | PLI, FIR and receiver reports to the encoders | |
 //! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
 pub(super) mod deliver;
+mod departures;
+mod padding;
 pub(super) mod request;
 pub(super) mod resend;
 pub(super) mod tap;

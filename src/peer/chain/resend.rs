@@ -10,9 +10,10 @@ use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
+use rtc::shared::marshal::MarshalSize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// Packets kept per stream: over a second at 5 Mbit/s. The oldest goes first.
@@ -39,7 +40,6 @@ struct Kept {
 /// What was sent on one stream lately, in order of sequence.
 struct History {
     repair: Option<(u32, u8)>,
-    repair_sequence: u16,
     kept: VecDeque<Kept>,
 }
 
@@ -58,7 +58,7 @@ impl History {
         (kept.packet.header.sequence_number == sequence).then_some(kept)
     }
 
-    fn repair_of(&mut self, packet: &rtp::Packet) -> rtp::Packet {
+    fn repair_of(&self, packet: &rtp::Packet, sequence: &AtomicU16) -> rtp::Packet {
         let Some((ssrc, payload_type)) = self.repair else {
             return packet.clone();
         };
@@ -69,8 +69,7 @@ impl History {
         let mut header = packet.header.clone();
         header.ssrc = ssrc;
         header.payload_type = payload_type;
-        header.sequence_number = self.repair_sequence;
-        self.repair_sequence = self.repair_sequence.wrapping_add(1);
+        header.sequence_number = sequence.fetch_add(1, Ordering::Relaxed);
         rtp::Packet { header, payload: payload.freeze() }
     }
 }
@@ -139,7 +138,9 @@ impl Resend {
             kept.resends += 1;
             kept.last = Some(now);
             let original = kept.packet.clone();
-            let repair = history.repair_of(&original);
+            let repair = history.repair_of(&original, &self.wire.repair_sequence);
+            let octets = repair.header.marshal_size() + repair.payload.len();
+            self.wire.repaired_octets.fetch_add(octets as u32, Ordering::Relaxed);
             self.wire.retransmitted.fetch_add(1, Ordering::Relaxed);
             self.belt.write.push_back(TaggedPacket {
                 now,
@@ -187,10 +188,10 @@ impl Interceptor for Resend {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         if info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty()) {
             let repair = info.ssrc_rtx.zip(info.payload_type_rtx);
-            self.streams.entry(info.ssrc).or_insert_with(|| History {
-                repair,
-                repair_sequence: rand::random::<u16>() >> 1,
-                kept: VecDeque::with_capacity(HISTORY),
+            self.streams.entry(info.ssrc).or_insert_with(|| {
+                // A random start (RFC 3550 section 5.1), in the lower half for the sake of SRTP's rollover.
+                self.wire.repair_sequence.store(rand::random::<u16>() >> 1, Ordering::Relaxed);
+                History { repair, kept: VecDeque::with_capacity(HISTORY) }
             });
         }
     }

@@ -4,30 +4,35 @@
 //! It does what the crate's own pair of interceptors does, for repairs too (which those do not number), and without
 //! their FIFO pacer, in which sound waits behind pictures.
 
+use super::departures::Departures;
+use super::padding::{Repair, padding};
 use super::wire::{Traffic, Wire};
 use super::{Belt, belt_protocol, extension_id};
 use crate::media::ports::SendControl;
 use crate::peer::codecs::{ABS_SEND_TIME_URI, TRANSPORT_CC_URI};
-use crate::peer::rate::{Allocation, Estimator, Outcome};
+use crate::peer::rate::{Allocation, Estimator};
 use bytes::Bytes;
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket, convert_twcc};
+use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::rtp;
 use rtc::sansio::Protocol;
+use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 use rtc::shared::marshal::MarshalSize;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Packets remembered until the remote tells of them: several seconds at the highest rate. The oldest goes first.
-const HISTORY: usize = 4096;
 /// Octets around an RTP packet: SRTP tag, UDP and IPv4 headers.
 const OVERHEAD: usize = 10 + 8 + 20;
-/// The estimator's clock.
-const TICK: Duration = Duration::from_secs(1);
+/// Repairs are averaged over windows of this length, each new one with this weight.
+const REPAIR_WINDOW: Duration = Duration::from_millis(500);
+const REPAIR_WEIGHT: f64 = 0.4;
 /// Round trips longer than this are taken for a stall of this process, not of the path.
 const MAX_RTT: Duration = Duration::from_secs(10);
 /// Weight of a new round-trip measurement (RFC 6298 section 2: alpha = 1/8).
@@ -36,43 +41,33 @@ const RTT_WEIGHT: f64 = 0.125;
 /// A stream of ours.
 struct Stream {
     video: bool,
+    repair: bool,
     number_id: Option<u8>,
     time_id: Option<u8>,
 }
 
-#[derive(Clone, Copy)]
-struct Sent {
-    departed: Instant,
-    octets: usize,
-    /// The remote told of its arrival, or of its loss, already.
-    settled: bool,
-}
-
-/// What is on its way, by transport-wide sequence number without rollover.
+/// What repairs take of the rate, averaged.
 #[derive(Default)]
-struct History {
-    first: u64,
-    sent: VecDeque<Sent>,
+struct Repairs {
+    octets: usize,
+    since: Option<Instant>,
+    bits_per_second: f64,
 }
 
-impl History {
-    /// The number of the next packet, which departs now.
-    fn depart(&mut self, now: Instant, octets: usize) -> u16 {
-        if self.sent.len() == HISTORY {
-            self.sent.pop_front();
-            self.first += 1;
-        }
-        let number = self.first + self.sent.len() as u64;
-        self.sent.push_back(Sent { departed: now, octets, settled: false });
-        number as u16
+impl Repairs {
+    fn handle_departure(&mut self, octets: usize) {
+        self.octets += octets;
     }
 
-    /// The packet with this number, if it is known: the newest that it can mean.
-    fn find(&mut self, number: u16) -> Option<&mut Sent> {
-        let next = self.first + self.sent.len() as u64;
-        let back = u64::from((next as u16).wrapping_sub(number));
-        let index = next.checked_sub(back)?.checked_sub(self.first)?;
-        self.sent.get_mut(usize::try_from(index).ok()?)
+    fn bits_per_second(&mut self, now: Instant) -> f64 {
+        let since = *self.since.get_or_insert(now);
+        let elapsed = now.saturating_duration_since(since);
+        if elapsed >= REPAIR_WINDOW {
+            let sample = self.octets as f64 * 8.0 / elapsed.as_secs_f64();
+            self.bits_per_second += REPAIR_WEIGHT * (sample - self.bits_per_second);
+            (self.octets, self.since) = (0, Some(now));
+        }
+        self.bits_per_second
     }
 }
 
@@ -83,9 +78,14 @@ pub(in crate::peer) struct Transport {
     estimator: Estimator,
     allocation: Allocation,
     streams: HashMap<u32, Stream>,
-    history: History,
+    departures: Departures,
+    repairs: Repairs,
+    /// Where padding goes, if the remote takes retransmissions.
+    repair: Option<Repair>,
+    /// Timestamp of the newest packet of a picture.
+    timestamp: u32,
     begun: Option<Instant>,
-    next_tick: Option<Instant>,
+    route: u32,
     belt: Belt,
 }
 
@@ -98,22 +98,34 @@ impl Transport {
             estimator,
             allocation: Allocation::default(),
             streams: HashMap::new(),
-            history: History::default(),
+            departures: Departures::default(),
+            repairs: Repairs::default(),
+            repair: None,
+            timestamp: 0,
             begun: None,
-            next_tick: None,
+            route: 0,
             belt: Belt::default(),
         };
-        transport.publish();
+        transport.publish(0.0);
         transport
     }
 
-    fn publish(&mut self) {
+    /// Lets everybody know what may be sent; repairs and protection take so much of it.
+    fn publish(&mut self, protection: f64) {
         let estimate = self.estimator.bits_per_second();
-        let shares = self.allocation.shares(estimate);
-        // Both fit: the estimate is bounded by the configured maximum, which is 32 bits wide.
+        let shares = self.allocation.shares(estimate, self.estimator.send_bits_per_second(), protection);
+        // All fit: the estimate is bounded by the configured maximum, which is 32 bits wide.
         self.wire.estimate.store(estimate as u32, Ordering::Relaxed);
+        let probe = self.estimator.probe_bits_per_second().unwrap_or(0.0);
+        self.wire.probe.store(probe as u32, Ordering::Relaxed);
         self.control.set_video_bits_per_second(shares.video as u32);
         self.control.set_audio_bits_per_second(shares.audio as u32);
+    }
+
+    fn renew(&mut self, now: Instant) {
+        let protection = f64::from(self.wire.protection.load(Ordering::Relaxed));
+        let repairs = self.repairs.bits_per_second(now);
+        self.publish(repairs + protection);
     }
 
     fn depart(&mut self, now: Instant, packet: &mut rtp::Packet) {
@@ -127,45 +139,58 @@ impl Transport {
         if let Some(id) = stream.number_id {
             // Room for the number is made first, so that its own octets are counted.
             set_extension(packet, id, &[0, 0]);
-            let octets = packet.header.marshal_size() + packet.payload.len() + OVERHEAD;
-            let number = self.history.depart(now, octets);
+            let octets = packet.marshal_size() + OVERHEAD;
+            let cluster = self.estimator.handle_departure(now, octets);
+            let number = self.departures.depart(now, octets, cluster);
             set_extension(packet, id, &number.to_be_bytes());
         }
-        let octets = packet.header.marshal_size() + packet.payload.len();
+        let octets = packet.marshal_size();
         let traffic: &Traffic = if stream.video { &self.wire.video_sent } else { &self.wire.audio_sent };
         traffic.count(octets);
-        if self.next_tick.is_none() {
-            self.next_tick = Some(now + TICK);
+        if stream.repair {
+            self.repairs.handle_departure(octets);
+        } else if stream.video {
+            self.timestamp = packet.header.timestamp;
+        }
+    }
+
+    /// Fills a probe up.
+    fn pad(&mut self, now: Instant) {
+        let Some(repair) = self.repair else { return };
+        while let Some(octets) = self.estimator.poll_padding(now) {
+            let sequence = self.wire.repair_sequence.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(octets, sequence, "pad");
+            let octets = octets.saturating_sub(OVERHEAD);
+            let mut packet = padding(repair, sequence, self.timestamp, octets);
+            self.depart(now, &mut packet);
+            self.belt.write.push_back(TaggedPacket {
+                now,
+                transport: TransportContext::default(),
+                message: AttributedPacket::new(Packet::Rtp(packet)),
+            });
         }
     }
 
     fn read_feedback(&mut self, now: Instant, feedback: &TransportLayerCc) {
-        let mut outcomes = Vec::new();
-        let mut newest: Option<Instant> = None;
-        for acknowledgement in convert_twcc(feedback) {
-            let Some(sent) = self.history.find(acknowledgement.sequence_number) else {
-                continue;
-            };
-            if sent.settled {
-                continue;
-            }
-            sent.settled = true;
-            if acknowledgement.arrived {
-                newest = Some(newest.map_or(sent.departed, |newest| newest.max(sent.departed)));
-                // Without a time it counts neither as lost nor as arrived.
-                if acknowledgement.arrival.is_none() {
-                    continue;
-                }
-            }
-            let Sent { departed, octets, .. } = *sent;
-            outcomes.push(Outcome { departed, arrived: acknowledgement.arrival, octets });
-        }
+        let (outcomes, newest) = self.departures.handle_feedback(feedback);
         if let Some(departed) = newest {
             self.note_round_trip(now.saturating_duration_since(departed));
         }
         let rtt = self.wire.rtt_ms().map(|milliseconds| Duration::from_secs_f64(milliseconds / 1000.0));
         self.estimator.handle_feedback(now, &outcomes, rtt);
-        self.publish();
+        self.renew(now);
+    }
+
+    /// Reports on our pictures, which are all there is from a remote without congestion feedback.
+    fn read_reports(&mut self, now: Instant, reports: &[ReceptionReport]) {
+        let ours = |report: &&ReceptionReport| {
+            self.streams.get(&report.ssrc).is_some_and(|stream| stream.video && !stream.repair)
+        };
+        if let Some(report) = reports.iter().find(ours) {
+            // RFC 3550 section 6.4.1: in 1/256.
+            self.estimator.handle_report(f64::from(report.fraction_lost) / 256.0);
+            self.renew(now);
+        }
     }
 
     /// Feedback waits up to 100 ms for its interval at the remote, so the smallest round trip is the true one; it is
@@ -205,7 +230,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Transport {
                     self.read_feedback(tagged.now, feedback);
                 } else if let Some(remb) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
                     self.estimator.handle_limit(f64::from(remb.bitrate));
-                    self.publish();
+                    self.renew(tagged.now);
+                } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
+                    self.read_reports(tagged.now, &report.reports);
+                } else if let Some(report) = any.downcast_ref::<SenderReport>() {
+                    self.read_reports(tagged.now, &report.reports);
                 }
             }
         }
@@ -217,21 +246,29 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Transport {
         if let Packet::Rtp(packet) = &mut tagged.message.packet {
             self.depart(tagged.now, packet);
         }
+        let now = tagged.now;
         self.belt.write.push_back(tagged);
+        self.pad(now);
         Ok(())
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        if self.next_tick.is_some_and(|tick| tick <= now) {
-            self.next_tick = Some(now + TICK);
+        let route = self.wire.route.load(Ordering::Relaxed);
+        if route != self.route {
+            self.route = route;
+            self.estimator.handle_route(now);
+            self.renew(now);
+        }
+        if self.estimator.poll_timeout().is_some_and(|due| due <= now) {
             self.estimator.handle_timeout(now);
-            self.publish();
+            self.pad(now);
+            self.renew(now);
         }
         Ok(())
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
-        self.next_tick
+        self.estimator.poll_timeout()
     }
 }
 
@@ -240,20 +277,29 @@ impl Interceptor for Transport {
         let video = info.mime_type.to_ascii_lowercase().starts_with("video/");
         let number_id = extension_id(info, TRANSPORT_CC_URI);
         let time_id = extension_id(info, ABS_SEND_TIME_URI);
-        for ssrc in [Some(info.ssrc), info.ssrc_rtx].into_iter().flatten() {
-            self.streams.insert(ssrc, Stream { video, number_id, time_id });
+        for (ssrc, repair) in [(Some(info.ssrc), false), (info.ssrc_rtx, true)] {
+            if let Some(ssrc) = ssrc {
+                self.streams.insert(ssrc, Stream { video, repair, number_id, time_id });
+            }
+        }
+        if video {
+            tracing::debug!(?info.ssrc_rtx, ?info.payload_type_rtx, "bound");
+            let repair = info.ssrc_rtx.zip(info.payload_type_rtx);
+            self.repair = repair.map(|(ssrc, payload_type)| Repair { ssrc, payload_type });
         }
         if video && number_id.is_none() {
             // The remote will tell nothing that the estimate could grow with.
             self.estimator.assume_no_feedback();
-            self.publish();
+            self.publish(0.0);
         }
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        tracing::debug!(?info.ssrc_rtx, ?info.payload_type_rtx, "unbound");
         for ssrc in [Some(info.ssrc), info.ssrc_rtx].into_iter().flatten() {
             self.streams.remove(&ssrc);
         }
+        self.repair = self.repair.filter(|repair| Some(repair.ssrc) != info.ssrc_rtx);
     }
 
     fn bind_remote_stream(&mut self, _info: &StreamInfo) {}

@@ -2,7 +2,7 @@
 
 use crate::peer::PeerStats;
 use crate::peer::path::Route;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// Traffic of one kind of media in one direction.
 #[derive(Debug, Default)]
@@ -46,6 +46,16 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) rtt_reported: AtomicBool,
     /// Send-side bandwidth estimate for everything, bits per second.
     pub(in crate::peer) estimate: AtomicU32,
+    /// Rate of the probe that is running, bits per second; 0 if none is.
+    pub(in crate::peer) probe: AtomicU32,
+    /// Octets of repairs that left and that the pacer has not been charged with.
+    pub(in crate::peer) repaired_octets: AtomicU32,
+    /// Sequence number of the next packet on our retransmission stream: repairs and padding share it.
+    pub(in crate::peer) repair_sequence: AtomicU16,
+    /// Bits per second that protection of pictures (FEC) takes beside them.
+    pub(in crate::peer) protection: AtomicU32,
+    /// Counts up when the packets begin to take another way.
+    pub(in crate::peer) route: AtomicU32,
     /// Media may flow: ICE and DTLS are up.
     pub(in crate::peer) connected: AtomicBool,
     /// Packets of any kind that came through SRTP: that the number grows is the proof that the path works.

@@ -15,6 +15,9 @@ const AUDIO_OVERHEAD: f64 = 50.0 * 60.0 * 8.0;
 /// Share of the video rate that its packets' headers take: about 70 octets to 1 150.
 const VIDEO_OVERHEAD: f64 = 0.06;
 
+/// Most of the pictures' share that repairs and protection may take from it.
+const MAX_PROTECTION: f64 = 0.5;
+
 /// Targets of the encoders, bits per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::peer) struct Shares {
@@ -36,8 +39,9 @@ impl Default for Allocation {
 }
 
 impl Allocation {
-    /// The targets for this estimate.
-    pub(in crate::peer) fn shares(&mut self, estimate: f64) -> Shares {
+    /// The targets for this estimate, of which `now` may be sent at present and repairs and protection of pictures take
+    /// `protection` (all in bits per second).
+    pub(in crate::peer) fn shares(&mut self, estimate: f64, now: f64, protection: f64) -> Shares {
         if estimate < VIDEO_OFF_BELOW {
             self.video = false;
         } else if estimate > VIDEO_ON_ABOVE {
@@ -50,7 +54,8 @@ impl Allocation {
         } else {
             AUDIO_NORMAL
         };
-        let rest = (estimate - audio - AUDIO_OVERHEAD).max(0.0);
+        let rest = (now.min(estimate) - audio - AUDIO_OVERHEAD).max(0.0);
+        let rest = rest - protection.min(rest * MAX_PROTECTION);
         Shares { audio, video: if self.video { rest * (1.0 - VIDEO_OVERHEAD) } else { 0.0 } }
     }
 }

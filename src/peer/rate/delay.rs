@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 const DECREASE: f64 = 0.85;
 /// Growth per second far from the last known capacity.
 const GROWTH: f64 = 1.08;
-/// Growth per second before the first sign of congestion. Not in the draft, whose implementations probe instead: a
-/// call should not look bad for half a minute.
-const START_GROWTH: f64 = 1.7;
 /// The estimate does not run away from what is really sent: it is at most this multiple of what arrives, …
 const HEADROOM: f64 = 1.5;
 /// … plus this many bits per second.
@@ -24,17 +21,15 @@ const PICTURES_PER_SECOND: f64 = 30.0;
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
 /// What a response takes beyond the round trip.
 const RESPONSE: Duration = Duration::from_millis(100);
-/// A sender of less than this share of the estimate has little to send (libwebrtc's `AlrDetector` says 65 %, too).
-const APPLICATION_LIMITED: f64 = 0.65;
-/// With so little on the way, delay that rises for less than this is somebody else's doing: a busy processor, another
-/// flow. Sending less would not help, and what was learned would be lost.
-const OTHERS_DOING: Duration = Duration::from_secs(2);
 /// Smoothing of the known capacity and its deviation.
 const CAPACITY_WEIGHT: f64 = 0.05;
 /// Within so many deviations the estimate counts as near the capacity.
 const NEAR_DEVIATIONS: f64 = 3.0;
-/// Two decreases are at least a round trip apart; this is its lower bound.
-const MIN_DECREASE_INTERVAL: Duration = Duration::from_millis(150);
+/// Two decreases are at least a round trip apart; these are its bounds …
+const MIN_DECREASE_INTERVAL: Duration = Duration::from_millis(100);
+const MAX_DECREASE_INTERVAL: Duration = Duration::from_millis(200);
+/// … unless less than this share of the estimate arrives (libwebrtc `AimdRateControl::TimeToReduceFurther`).
+const COLLAPSE: f64 = 0.5;
 /// Round trip that is assumed until it is measured.
 const DEFAULT_RTT: Duration = Duration::from_millis(100);
 
@@ -62,6 +57,17 @@ impl Capacity {
     }
 }
 
+/// What else is known when packets are reported.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// The application sends much less than it may.
+    pub(super) supply_is_low: bool,
+    /// The queue is longer than it should ever become.
+    pub(super) queue_is_long: bool,
+    /// How much arrives, bits per second.
+    pub(super) throughput: Option<f64>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct DelayBased {
@@ -69,11 +75,9 @@ pub(super) struct DelayBased {
     max: f64,
     estimate: f64,
     capacity: Option<Capacity>,
-    starting: bool,
     updated: Option<Instant>,
     decreased: Option<Instant>,
-    /// Since when the path has been overused without a break.
-    over_since: Option<Instant>,
+    usage: Usage,
 }
 
 impl DelayBased {
@@ -83,48 +87,75 @@ impl DelayBased {
             max,
             estimate: start,
             capacity: None,
-            starting: true,
             updated: None,
             decreased: None,
-            over_since: None,
+            usage: Usage::Normal,
         }
     }
 
-    /// The combined estimate is lower: begin from there. Ends the quick start.
+    /// The estimate in bits per second.
+    pub(super) fn bits_per_second(&self) -> f64 {
+        self.estimate
+    }
+
+    /// The queue grew with the newest packets.
+    pub(super) fn is_overused(&self) -> bool {
+        self.usage == Usage::Over
+    }
+
+    /// The path was overused once, and has carried no more since.
+    pub(super) fn knows_capacity(&self) -> bool {
+        self.capacity.is_some()
+    }
+
+    /// The combined estimate is lower: begin from there.
     pub(super) fn limit(&mut self, target: f64) {
-        if target < self.estimate {
-            self.estimate = target;
-            self.starting = false;
+        self.estimate = self.estimate.min(target);
+    }
+
+    /// A probe has shown that the path carries this; where nothing was known before, also that it carries no more.
+    pub(super) fn handle_probe(&mut self, bits_per_second: f64, first: bool) {
+        if first || bits_per_second > self.estimate {
+            self.estimate = bits_per_second.clamp(MIN_BITS_PER_SECOND, self.max);
+        }
+        if self.capacity.as_ref().is_some_and(|capacity| bits_per_second > capacity.limits().1) {
+            self.capacity = None;
         }
     }
 
-    /// Learns of packets, of how much was sent and how much arrives (bits per second, where known); returns the
-    /// estimate in bits per second.
+    /// There was a pause, or the path is another one: delays before and after it have nothing to do with each other.
+    pub(super) fn forget_timing(&mut self) {
+        self.trend = Trend::default();
+        self.usage = Usage::Normal;
+        self.updated = None;
+    }
+
+    /// Learns of packets; returns the estimate in bits per second.
     pub(super) fn handle_feedback(
         &mut self,
         now: Instant,
         outcomes: &[Outcome],
-        sent: Option<f64>,
-        throughput: Option<f64>,
+        seen: &Seen,
         rtt: Option<Duration>,
     ) -> f64 {
-        let mut usage = Usage::Normal;
+        let &Seen { supply_is_low, queue_is_long, throughput } = seen;
+        self.usage = Usage::Normal;
         for outcome in outcomes {
             let state = self.trend.handle_outcome(outcome);
             // Once over within these packets is over.
-            if usage != Usage::Over {
-                usage = state;
+            if self.usage != Usage::Over {
+                self.usage = state;
             }
+        }
+        if queue_is_long && self.usage == Usage::Normal {
+            // The trend needs some twenty groups of packets to see it; on a path that has become slow those take long.
+            self.usage = Usage::Over;
         }
         let elapsed = self.updated.map_or(Duration::ZERO, |updated| now.saturating_duration_since(updated));
         self.updated = Some(now);
         let rtt = rtt.unwrap_or(DEFAULT_RTT);
-        if usage != Usage::Over {
-            self.over_since = None;
-        }
-        match usage {
-            Usage::Over if self.is_others_doing(now, sent) => {}
-            Usage::Over => self.decrease(now, throughput, rtt),
+        match self.usage {
+            Usage::Over => self.decrease(now, supply_is_low, throughput, rtt),
             Usage::Normal => self.increase(elapsed.min(Duration::from_secs(1)), throughput, rtt),
             // The queue empties: wait until it has.
             Usage::Under => {}
@@ -133,19 +164,20 @@ impl DelayBased {
         self.estimate
     }
 
-    fn is_others_doing(&mut self, now: Instant, sent: Option<f64>) -> bool {
-        let since = *self.over_since.get_or_insert(now);
-        sent.is_some_and(|sent| sent < self.estimate * APPLICATION_LIMITED)
-            && now.saturating_duration_since(since) < OTHERS_DOING
-    }
-
-    fn decrease(&mut self, now: Instant, throughput: Option<f64>, rtt: Duration) {
-        self.starting = false;
-        let pause = rtt.max(MIN_DECREASE_INTERVAL);
-        if self.decreased.is_some_and(|at| now.saturating_duration_since(at) < pause) {
+    fn decrease(&mut self, now: Instant, supply_is_low: bool, throughput: Option<f64>, rtt: Duration) {
+        let pause = rtt.clamp(MIN_DECREASE_INTERVAL, MAX_DECREASE_INTERVAL);
+        let collapsed =
+            !supply_is_low && throughput.is_some_and(|carried| carried < self.estimate * COLLAPSE);
+        if !collapsed && self.decreased.is_some_and(|at| now.saturating_duration_since(at) < pause) {
             return;
         }
         self.decreased = Some(now);
+        tracing::debug!(estimate = self.estimate, ?throughput, supply_is_low, "the queue grows");
+        if supply_is_low {
+            // What arrives is what we had to send, and tells nothing of what the path carries.
+            self.estimate *= DECREASE;
+            return;
+        }
         let carried = throughput.unwrap_or(self.estimate);
         self.estimate = (carried * DECREASE).min(self.estimate);
         let (low, high) = self.capacity.as_ref().map_or((0.0, f64::INFINITY), Capacity::limits);
@@ -163,9 +195,7 @@ impl DelayBased {
             self.capacity = None;
         }
         let seconds = elapsed.as_secs_f64();
-        let grown = if self.starting {
-            self.estimate * START_GROWTH.powf(seconds)
-        } else if self.capacity.is_some() {
+        let grown = if self.capacity.is_some() {
             let response = (rtt + RESPONSE).as_secs_f64();
             let picture = self.estimate / PICTURES_PER_SECOND;
             let packet = picture / (picture / PACKET_BITS).ceil();

@@ -1,11 +1,18 @@
 //! Send-side bandwidth estimation: Google congestion control (draft-ietf-rmcat-gcc-02). Sans-IO.
 //!
-//! Driven by `chain::transport`, which hears from the remote when each packet arrived; time is a parameter.
-//! Two opinions, of which the lower counts: [`delay`] sees queues build up, [`loss`] sees packets dropped.
+//! Driven by `chain::transport`, which tells it what leaves and hears from the remote when each packet arrived; time is
+//! a parameter. Two opinions, of which the lower counts: [`delay`] sees queues build up, [`loss`] sees packets dropped.
+//! [`probe`] finds out quickly how much more there is room for, and tells the transport when to send padding for it.
+//!
+//! It never sends anything by itself, and never knows what a packet contains.
 
 mod allocation;
+mod cluster;
 mod delay;
+mod fit;
 mod loss;
+mod probe;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod throughput;
@@ -13,19 +20,29 @@ mod trend;
 
 pub(super) use allocation::Allocation;
 
-use delay::DelayBased;
+use cluster::{Cluster, Clusters};
+use delay::{DelayBased, Seen};
 use loss::LossBased;
+use probe::Probes;
+use queue::Queue;
 use std::time::{Duration, Instant};
 use throughput::Throughput;
 
 /// Lowest estimate, bits per second: what sound alone needs.
 const MIN_BITS_PER_SECOND: f64 = 30_000.0;
-/// Without feedback for so long the path may be gone.
-const SILENCE: Duration = Duration::from_secs(2);
-/// And then this share of the estimate is kept for each further second.
-const SILENCE_FACTOR: f64 = 0.7;
+/// Without feedback for so long the path may be gone …
+const SILENCE: Duration = Duration::from_secs(1);
+/// … and then this share of the estimate is kept for each further second.
+const SILENCE_FACTOR: f64 = 0.5;
 /// The estimate for a remote that gives no feedback at all: what most paths carry.
 const BLIND_BITS_PER_SECOND: f64 = 800_000.0;
+/// A sender of less than this share of the estimate has little to send (libwebrtc's `AlrDetector` says 65 %, too).
+const APPLICATION_LIMITED: f64 = 0.65;
+/// Loss in receiver reports above which the estimate of a remote without feedback shrinks, by half the loss, and below
+/// which it grows, by five percent (draft-ietf-rmcat-gcc-02 section 6).
+const REPORT_HIGH: f64 = 0.10;
+const REPORT_LOW: f64 = 0.02;
+const REPORT_GROWTH: f64 = 1.05;
 
 /// What the remote told about one of our packets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,22 +53,38 @@ pub(super) struct Outcome {
     pub(super) arrived: Option<Duration>,
     /// Octets on the wire.
     pub(super) octets: usize,
+    /// The probe that it was part of.
+    pub(super) cluster: Option<u32>,
+    /// It arrived although it had been reported as lost: it was only overtaken.
+    pub(super) late: bool,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Estimator {
     max: f64,
+    start: f64,
     delay: DelayBased,
     loss: LossBased,
+    queue: Queue,
     throughput: Throughput,
     /// What is sent, by our clock since `epoch`.
     sent: Throughput,
+    clusters: Clusters,
+    probes: Probes,
     epoch: Option<Instant>,
     target: f64,
-    heard: Option<Instant>,
+    /// Something has left, so the probing has begun.
+    begun: bool,
+    /// Since when something has been on its way without any word of it.
+    waiting: Option<Instant>,
+    /// The estimate before the remote fell silent.
+    former: Option<f64>,
+    next_decay: Option<Instant>,
     /// What the remote said it can receive (REMB).
-    limit: f64,
+    limit: Option<f64>,
+    /// The remote gives no feedback per packet: its REMB or a guess, bounded by what its receiver reports tell.
+    blind: Option<f64>,
 }
 
 impl Estimator {
@@ -61,63 +94,218 @@ impl Estimator {
         let start = start.clamp(MIN_BITS_PER_SECOND, max);
         Self {
             max,
+            start,
             delay: DelayBased::new(start, max),
-            loss: LossBased::new(start, max),
+            loss: LossBased::new(max),
+            queue: Queue::default(),
             throughput: Throughput::default(),
             sent: Throughput::default(),
+            clusters: Clusters::default(),
+            probes: Probes::new(max),
             epoch: None,
             target: start,
-            heard: None,
-            limit: f64::INFINITY,
+            begun: false,
+            waiting: None,
+            former: None,
+            next_decay: None,
+            limit: None,
+            blind: None,
         }
+    }
+
+    /// Learns that a packet of so many octets leaves; returns the probe that it is part of. The first one begins the
+    /// probing: there is a path.
+    pub(super) fn handle_departure(&mut self, now: Instant, octets: usize) -> Option<u32> {
+        self.waiting.get_or_insert(now);
+        if !self.begun {
+            self.begun = true;
+            if self.blind.is_none() {
+                self.probes.begin(now, self.target);
+            }
+        }
+        self.probes.handle_departure(now, octets, &mut self.clusters)
     }
 
     /// Learns what became of packets, in the order in which they were sent; `rtt` where known.
     pub(super) fn handle_feedback(&mut self, now: Instant, outcomes: &[Outcome], rtt: Option<Duration>) {
-        if outcomes.is_empty() {
+        if outcomes.is_empty() || self.blind.is_some() {
             return;
         }
-        self.heard = Some(now);
+        self.waiting = None;
+        self.next_decay = None;
+        let former = self.former.take();
+        if let Some(former) = former {
+            self.come_back(now, former);
+        }
         let epoch = *self.epoch.get_or_insert(outcomes[0].departed);
+        let mut measured = None;
         for outcome in outcomes {
+            self.queue.handle_packet(outcome);
             self.sent.handle_packet(outcome.departed.saturating_duration_since(epoch), outcome.octets);
             if let Some(arrived) = outcome.arrived {
                 self.throughput.handle_packet(arrived, outcome.octets);
+                measured = self.clusters.handle_outcome(outcome, arrived).or(measured);
             }
         }
-        let throughput = self.throughput.bits_per_second();
-        let delay = self.delay.handle_feedback(now, outcomes, self.sent.bits_per_second(), throughput, rtt);
-        let loss = self.loss.handle_feedback(now, outcomes, self.target, throughput);
-        self.target = delay.min(loss).min(self.limit).clamp(MIN_BITS_PER_SECOND, self.max);
-        self.delay.limit(self.target);
+        let long = self.throughput.bits_per_second();
+        let queue_is_long = self.queue.is_long();
+        let throughput = match self.throughput.short_bits_per_second().filter(|_| queue_is_long) {
+            Some(short) => Some(long.map_or(short, |long| long.min(short))),
+            None => long,
+        };
+        let supply_is_low = self.is_application_limited();
+        let seen = Seen { supply_is_low, queue_is_long, throughput };
+        let delay = self.delay.handle_feedback(now, outcomes, &seen, rtt);
+        // What was sent into the silence was lost with the path, not to congestion.
+        if former.is_none() {
+            self.loss.handle_feedback(now, outcomes, delay, throughput);
+        }
+        self.combine(now);
+        if let Some(probe) = measured.filter(|_| self.delay.is_overused()) {
+            tracing::debug!(?probe, estimate = self.target, "a probe arrived while the queue grew");
+        }
+        let measured = measured.filter(|_| !self.delay.is_overused());
+        if let Some(probe) = measured {
+            self.handle_probe(now, probe);
+        }
+        let state = probe::State {
+            estimate: self.target,
+            supply_is_low,
+            overused: self.delay.is_overused(),
+            // Loss that limits is as good a sign of a full path as delay is.
+            saturated: self.loss.is_limiting(delay),
+        };
+        self.probes.handle_state(now, &state);
     }
 
-    /// The remote wants at most this, bits per second (draft-alvestrand-rmcat-remb-03).
+    fn is_application_limited(&self) -> bool {
+        self.sent.bits_per_second().is_some_and(|sent| sent < self.target * APPLICATION_LIMITED)
+    }
+
+    fn handle_probe(&mut self, now: Instant, probe: Cluster) {
+        tracing::debug!(?probe, estimate = self.target, "a probe arrived");
+        if self.probes.believes(&probe, self.target, self.delay.knows_capacity()) {
+            self.delay.handle_probe(probe.bits_per_second, self.probes.is_first(probe.id));
+            self.combine(now);
+        }
+        self.probes.handle_result(now, &probe, self.target);
+    }
+
+    fn come_back(&mut self, now: Instant, former: f64) {
+        self.queue = Queue::default();
+        self.delay.forget_timing();
+        self.throughput = Throughput::default();
+        self.sent = Throughput::default();
+        self.epoch = None;
+        self.probes.return_to(now, former);
+    }
+
+    fn combine(&mut self, now: Instant) {
+        let delay = self.delay.bits_per_second();
+        let before = self.target;
+        let limit = self.limit.unwrap_or(f64::INFINITY);
+        let path = delay.min(self.loss.bits_per_second());
+        self.target = path.min(limit).clamp(MIN_BITS_PER_SECOND, self.max);
+        if path < delay {
+            self.delay.limit(path);
+        }
+        self.probes.note_estimate(now, before, self.target);
+    }
+
+    /// The remote wants at most this, bits per second (draft-alvestrand-rmcat-remb-03). From a remote without feedback
+    /// per packet it is the estimate itself.
     pub(super) fn handle_limit(&mut self, bits_per_second: f64) {
         if bits_per_second.is_finite() && bits_per_second > 0.0 {
-            self.limit = bits_per_second;
-            self.target = self.target.min(bits_per_second).max(MIN_BITS_PER_SECOND);
+            self.limit = Some(bits_per_second);
+            match &mut self.blind {
+                Some(blind) => {
+                    *blind = bits_per_second;
+                    self.guess();
+                }
+                None => self.target = self.target.min(bits_per_second).max(MIN_BITS_PER_SECOND),
+            }
+        }
+    }
+
+    /// A receiver report of the remote tells which share of our pictures' packets was lost, 0 to 1. Of use only where
+    /// nothing better is known.
+    pub(super) fn handle_report(&mut self, loss: f64) {
+        if let Some(blind) = &mut self.blind {
+            if loss > REPORT_HIGH {
+                *blind = (*blind * (1.0 - 0.5 * loss)).max(MIN_BITS_PER_SECOND);
+            } else if loss < REPORT_LOW {
+                let most = self.limit.unwrap_or(BLIND_BITS_PER_SECOND);
+                *blind = (*blind * REPORT_GROWTH).min(most.max(*blind));
+            }
+            self.guess();
         }
     }
 
     /// The remote gives no feedback that the estimate could follow.
     pub(super) fn assume_no_feedback(&mut self) {
-        self.target = BLIND_BITS_PER_SECOND.min(self.max).min(self.limit).max(MIN_BITS_PER_SECOND);
+        self.blind = Some(self.limit.unwrap_or(BLIND_BITS_PER_SECOND));
+        self.guess();
     }
 
-    /// To be called about once a second: without feedback the estimate shrinks.
+    fn guess(&mut self) {
+        if let Some(blind) = self.blind {
+            self.target =
+                blind.min(self.limit.unwrap_or(f64::INFINITY)).min(self.max).max(MIN_BITS_PER_SECOND);
+        }
+    }
+
+    /// The packets take another way from here on: what was learned of the old one is no longer true.
+    pub(super) fn handle_route(&mut self, now: Instant) {
+        if self.blind.is_some() || !self.begun {
+            return;
+        }
+        let former = self.former.take().unwrap_or(self.target);
+        self.delay = DelayBased::new(self.target.min(self.start), self.max);
+        self.loss = LossBased::new(self.max);
+        self.come_back(now, former);
+        self.combine(now);
+    }
+
+    /// When the estimate shrinks next, if nothing is heard until then.
+    fn silent_at(&self) -> Option<Instant> {
+        let waiting = self.waiting.filter(|_| self.blind.is_none())?;
+        Some(self.next_decay.unwrap_or(waiting + SILENCE))
+    }
+
+    /// Lets time pass: without feedback the estimate shrinks.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if let Some(heard) = self.heard
-            && now.saturating_duration_since(heard) >= SILENCE
-        {
-            self.heard = Some(now - (SILENCE - Duration::from_secs(1)));
+        if self.silent_at().is_some_and(|at| at <= now) {
+            self.next_decay = Some(now + SILENCE);
+            self.former.get_or_insert(self.target);
             self.target = (self.target * SILENCE_FACTOR).max(MIN_BITS_PER_SECOND);
             self.delay.limit(self.target);
+            self.probes.cancel();
         }
+        self.probes.handle_timeout(now, &mut self.clusters);
+    }
+
+    /// When to call [`Self::handle_timeout`] again, and to ask for padding.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.probes.poll_timeout(), self.silent_at()].into_iter().flatten().min()
+    }
+
+    /// Octets of one packet of padding that the running probe wants to leave now.
+    pub(super) fn poll_padding(&mut self, now: Instant) -> Option<usize> {
+        self.probes.poll_padding(now)
+    }
+
+    /// What to send now, bits per second: the estimate, or less while a queue is to be emptied.
+    pub(super) fn send_bits_per_second(&self) -> f64 {
+        (self.target * self.queue.share()).max(MIN_BITS_PER_SECOND)
     }
 
     /// The estimate, bits per second.
     pub(super) fn bits_per_second(&self) -> f64 {
         self.target
+    }
+
+    /// The rate of the probe that is running, bits per second: the pace has to keep up with it.
+    pub(super) fn probe_bits_per_second(&self) -> Option<f64> {
+        self.probes.running_bits_per_second()
     }
 }

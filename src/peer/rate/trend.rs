@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 
 /// Packets sent within this time are one group (section 5.2).
 const GROUP: Duration = Duration::from_millis(5);
+/// Packets that arrive within this time of each other, and sooner than they were sent apart, belong to one group as
+/// well, up to this length in all (section 5.2: bursts). So a receiver that was not scheduled for a while, and then
+/// reads all that has come meanwhile, counts with the last packet, which did not wait, and not with the first.
+const BURST_GAP_MS: f64 = 5.0;
+const BURST_LENGTH_MS: f64 = 100.0;
 /// Groups in the line fit.
 const WINDOW: usize = 20;
 /// Smoothing of the accumulated delay.
@@ -46,7 +51,26 @@ pub(super) enum Usage {
 struct Group {
     first_departed: Instant,
     departed: Instant,
+    /// Arrival of the first packet of the burst that it ends with.
+    first_arrived: Duration,
     arrived: Duration,
+}
+
+impl Group {
+    fn of(departed: Instant, arrived: Duration) -> Self {
+        Self { first_departed: departed, departed, first_arrived: arrived, arrived }
+    }
+
+    fn includes(&self, departed: Instant, arrived: Duration) -> bool {
+        if departed.saturating_duration_since(self.first_departed) <= GROUP {
+            return true;
+        }
+        let receive_ms = signed_ms(arrived, self.arrived);
+        let send_ms = departed.saturating_duration_since(self.departed).as_secs_f64() * 1000.0;
+        receive_ms < send_ms
+            && receive_ms <= BURST_GAP_MS
+            && signed_ms(arrived, self.first_arrived) < BURST_LENGTH_MS
+    }
 }
 
 /// See the module.
@@ -94,17 +118,16 @@ impl Trend {
             return self.usage;
         };
         match &mut self.group {
-            None => {
-                self.group =
-                    Some(Group { first_departed: outcome.departed, departed: outcome.departed, arrived });
-            }
-            Some(group) if outcome.departed.saturating_duration_since(group.first_departed) <= GROUP => {
+            None => self.group = Some(Group::of(outcome.departed, arrived)),
+            Some(group) if group.includes(outcome.departed, arrived) => {
+                if signed_ms(arrived, group.arrived) > BURST_GAP_MS {
+                    group.first_arrived = arrived;
+                }
                 group.departed = group.departed.max(outcome.departed);
                 group.arrived = group.arrived.max(arrived);
             }
             Some(group) => {
-                let complete = *group;
-                *group = Group { first_departed: outcome.departed, departed: outcome.departed, arrived };
+                let complete = std::mem::replace(group, Group::of(outcome.departed, arrived));
                 self.handle_group(complete);
             }
         }

@@ -27,7 +27,7 @@ fn drain(pacer: &mut Pacer, mut now: Instant) -> Vec<Instant> {
 /// A pacer whose head start was used up long before `now`.
 fn under_way(estimate: f64, now: Instant) -> Pacer {
     let mut pacer = Pacer::new(estimate);
-    pacer.handle_audio(now - Duration::from_secs(10), 14_600);
+    pacer.handle_unpaced(now - Duration::from_secs(10), 14_600);
     pacer
 }
 
@@ -64,7 +64,7 @@ fn sound_is_charged_so_that_pictures_make_room_for_it() {
     for pacer in [&mut silent, &mut speaking] {
         pacer.handle_frame(start, payloads(5), 0, start, true);
     }
-    speaking.handle_audio(start, 1_100);
+    speaking.handle_unpaced(start, 1_100);
     let (without, with) = (drain(&mut silent, start), drain(&mut speaking, start));
     assert!(with[4] > without[4]);
 }

@@ -1,0 +1,152 @@
+//! What a probe showed: packets sent at a known rate, and how fast they arrived (after libwebrtc's
+//! `ProbeBitrateEstimator`, from which the constants are).
+
+use super::Outcome;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Probes remembered: more than are ever on their way. The oldest goes first.
+const MAX_CLUSTERS: usize = 16;
+/// Packets and octets of a probe that must have arrived before it is judged.
+const MIN_RECEIVED: f64 = 0.8;
+/// Packets that are needed to tell anything.
+const MIN_PACKETS: usize = 4;
+/// A probe that took longer than this, here or there, tells nothing.
+const MAX_INTERVAL: Duration = Duration::from_secs(1);
+/// Nor does one that arrived so much faster than it was sent: something on the way saved it up.
+const MAX_RATIO: f64 = 2.0;
+/// One part in so many is left away at either end of what arrived.
+const MARGIN: usize = 5;
+/// A path is saturated when less than this share of the sent rate arrives …
+const UNSATURATED: f64 = 0.9;
+/// … and then only this share of what arrived is used, so that the queue that the probe made can empty.
+const UTILIZATION: f64 = 0.95;
+
+/// What a probe showed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cluster {
+    pub(super) id: u32,
+    /// What the path carries at least, bits per second.
+    pub(super) bits_per_second: f64,
+    /// It could not carry what was sent.
+    pub(super) saturated: bool,
+}
+
+#[derive(Debug)]
+struct Record {
+    id: u32,
+    /// All of it has left.
+    complete: bool,
+    sent_packets: usize,
+    sent_octets: usize,
+    packets: usize,
+    octets: usize,
+    departed: Option<(Instant, Instant)>,
+    arrivals: Vec<(Duration, usize)>,
+    last_departed_octets: usize,
+    judged: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Clusters {
+    records: VecDeque<Record>,
+}
+
+impl Clusters {
+    /// A packet of this probe left.
+    pub(super) fn handle_departure(&mut self, id: u32, octets: usize) {
+        if self.records.back().is_none_or(|record| record.id != id) {
+            if self.records.len() == MAX_CLUSTERS {
+                self.records.pop_front();
+            }
+            self.records.push_back(Record {
+                id,
+                complete: false,
+                sent_packets: 0,
+                sent_octets: 0,
+                packets: 0,
+                octets: 0,
+                departed: None,
+                arrivals: Vec::new(),
+                last_departed_octets: 0,
+                judged: false,
+            });
+        }
+        if let Some(record) = self.records.back_mut() {
+            record.sent_packets += 1;
+            record.sent_octets += octets;
+        }
+    }
+
+    /// All of this probe has left.
+    pub(super) fn complete(&mut self, id: u32) {
+        if let Some(record) = self.records.iter_mut().find(|record| record.id == id) {
+            record.complete = true;
+        }
+    }
+
+    /// A packet arrived; returns what its probe showed, once enough of it is there.
+    pub(super) fn handle_outcome(&mut self, outcome: &Outcome, arrived: Duration) -> Option<Cluster> {
+        let id = outcome.cluster?;
+        let record = self.records.iter_mut().find(|record| record.id == id)?;
+        record.packets += 1;
+        record.octets += outcome.octets;
+        let (first, last) = record.departed.get_or_insert((outcome.departed, outcome.departed));
+        *first = outcome.departed.min(*first);
+        if outcome.departed >= *last {
+            *last = outcome.departed;
+            record.last_departed_octets = outcome.octets;
+        }
+        record.arrivals.push((arrived, outcome.octets));
+        record.judge()
+    }
+}
+
+impl Record {
+    fn judge(&mut self) -> Option<Cluster> {
+        let enough = self.complete
+            && self.packets >= MIN_PACKETS
+            && self.packets as f64 >= self.sent_packets as f64 * MIN_RECEIVED
+            && self.octets as f64 >= self.sent_octets as f64 * MIN_RECEIVED;
+        // What arrives after the judgement makes it better, but nobody waits for it.
+        if self.judged || !enough {
+            return None;
+        }
+        let (first_departed, last_departed) = self.departed?;
+        let sending = last_departed.saturating_duration_since(first_departed);
+        if sending.is_zero() || sending > MAX_INTERVAL {
+            return None;
+        }
+        // The last packet's own time of sending lies outside of the interval.
+        let sent = rate(self.octets - self.last_departed_octets, sending);
+        let received = self.received()?;
+        self.judged = true;
+        tracing::debug!(id = self.id, sent, received, ?sending, packets = self.packets, "probe");
+        if received > sent * MAX_RATIO {
+            return None;
+        }
+        let saturated = received < sent * UNSATURATED;
+        let bits_per_second = if saturated { received * UTILIZATION } else { received.min(sent) };
+        Some(Cluster { id: self.id, bits_per_second, saturated })
+    }
+    /// Bits per second of what arrived, without the first and the last fifth: those are where jitter and a receiver that
+    /// reads late show.
+    fn received(&mut self) -> Option<f64> {
+        self.arrivals.sort_unstable();
+        let margin = self.arrivals.len() / MARGIN;
+        let middle = self.arrivals.get(margin..self.arrivals.len() - margin)?;
+        let ((first, _), (last, _)) = (middle.first()?, middle.last()?);
+        let receiving = last.saturating_sub(*first);
+        if receiving.is_zero() || receiving > MAX_INTERVAL {
+            return None;
+        }
+        // As the first packet's own time of arriving does.
+        let octets = middle.iter().skip(1).map(|(_, octets)| octets).sum();
+        Some(rate(octets, receiving))
+    }
+}
+
+fn rate(octets: usize, time: Duration) -> f64 {
+    octets as f64 * 8.0 / time.as_secs_f64()
+}

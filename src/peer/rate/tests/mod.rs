@@ -1,0 +1,6 @@
+//! The estimator against simulated paths, in virtual time. Every run is the same: the seeds are in the tests.
+
+mod basics;
+mod behaviour;
+mod fitting;
+mod network;
