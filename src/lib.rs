@@ -51,6 +51,10 @@
 //!   waits for a picture without a time limit, so a camera that stalls could not be let go.
 //! * The encoder looks for room before it encodes and skips the picture if there is none, so that a slow transport
 //!   costs pictures but no keyframes.
+//! * A lost path does not lead to an ICE restart at once: the `webrtc` crate throws the old pair away when it restarts,
+//!   and after most interruptions the old pair is the quickest way back. A restart is made at once only when the
+//!   machine's address is gone; otherwise when both sides have told each other over the server (`path-check`) that they
+//!   are there and still hear nothing.
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]

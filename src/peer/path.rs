@@ -5,7 +5,6 @@
 //! was not. Never reads a clock and never sends.
 
 use crate::call::Connectivity;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// How often [`Path::poll`] is to be called while [`Path::is_in_doubt`].
@@ -13,15 +12,6 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a silence that ICE reports is doubted: what waits in the sockets of a program that was not running is read
 /// within this time.
 const DOUBT: Duration = Duration::from_millis(120);
-
-/// The selected pair, as far as others want to know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    /// Type of the local candidate.
-    pub(super) kind: &'static str,
-    /// Where it begins on this machine.
-    pub(super) local: Option<IpAddr>,
-}
 
 /// See the module.
 #[derive(Debug, Default)]

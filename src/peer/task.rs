@@ -1,9 +1,8 @@
 //! [`Peer`]: starts the tasks of one connection, and ends them.
 
 use super::build::{self, Built};
-use super::chain::wire::Wire;
+use super::chain::wire::{Route, Wire};
 use super::connection::Connection;
-use super::path::Route;
 use super::send::{Agreement, Sender};
 use super::{COMMAND_CAPACITY, Command, PeerConfig, PeerEvent, PeerPorts, PeerStats};
 use crate::call::{CallId, Connectivity};

@@ -33,7 +33,8 @@ impl Network {
         let router = self.router();
         run(&["ip", "netns", "add", &router])?;
         self.ip(&router, "link set lo up")?;
-        run(&["ip", "netns", "exec", &router, "sysctl", "-qw", "net.ipv4.ip_forward=1"])?;
+        let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+        run(&["ip", "netns", "exec", &router, "sh", "-c", forward])?;
         run(&["ip", "netns", "exec", &router, "nft", "add table ip cut"])?;
         let hook = "add chain ip cut through { type filter hook forward priority 0 ; policy accept ; }";
         run(&["ip", "netns", "exec", &router, "nft", hook])?;

@@ -1,7 +1,7 @@
 //! What the interceptors know and others may read: counters and the estimate, in atomics.
 
 use crate::peer::PeerStats;
-use crate::peer::path::Route;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// Traffic of one kind of media in one direction.
@@ -19,6 +19,15 @@ impl Traffic {
         self.octets.fetch_add(octets as u64, Ordering::Relaxed);
         self.packets.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// The selected pair, as far as others want to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::peer) struct Route {
+    /// Type of the local candidate.
+    pub(in crate::peer) kind: &'static str,
+    /// Where it begins on this machine.
+    pub(in crate::peer) local: Option<IpAddr>,
 }
 
 /// Written by the interceptors, read by the tasks.
