@@ -326,6 +326,12 @@ impl Registry {
             return;
         };
         let delivered = self.names.get(target).copied().is_some_and(|who| {
+            // A question that only its being asked now makes sense of.
+            if envelope.kind() == kind::PATH_CHECK
+                && self.sessions.get(&who).is_some_and(|session| session.connection.is_none())
+            {
+                return false;
+            }
             let taken = self.send(who, &text);
             if let Some(absence) = self.sessions.get_mut(&who).and_then(|session| session.absence.as_mut())
                 && taken

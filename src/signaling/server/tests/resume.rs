@@ -170,6 +170,19 @@ fn what_waits_is_bounded_and_the_sender_told() {
 }
 
 #[test]
+fn whether_somebody_is_there_is_answered_and_does_not_wait() {
+    let mut scene = Scene::new();
+    scene.ahoy(1, "alice");
+    let token = scene.lasting(2, "bob");
+    scene.lose(2, Departure::Ended);
+    scene.forget();
+    scene.say(1, &json!({"type": "path-check", "answer": false, "target": "bob"}).to_string());
+    assert_eq!(scene.take(1), [json!({"type": "undeliverable", "of": "path-check", "target": "bob"})]);
+    let said = scene.back(3, "bob", &token, 1);
+    assert!(said.iter().all(|message| message["type"] != "path-check"));
+}
+
+#[test]
 fn those_who_are_awaited_are_bounded() {
     let mut scene = Scene::new();
     for id in 0..MAX_ABSENT as u64 + 2 {
