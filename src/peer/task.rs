@@ -292,6 +292,7 @@ impl Upkeep {
         let mut tick = tokio::time::interval(STATS_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut route = None;
+        let mut pair = None;
         let mut ticks: u32 = 0;
         let mut open = true;
         loop {
@@ -304,11 +305,11 @@ impl Upkeep {
                 // are back half a round trip after the path.
                 () = self.returned.notified() => {
                     self.request_keyframe().await;
-                    route = self.route().await;
+                    route = self.route(&mut pair).await;
                 }
                 _ = tick.tick() => {
                     if ticks.is_multiple_of(ROUTE_EVERY) && self.wire.connected.load(Ordering::Acquire) {
-                        route = self.route().await;
+                        route = self.route(&mut pair).await;
                     }
                     ticks = ticks.wrapping_add(1);
                     self.stats.send_replace(self.wire.snapshot(route));
@@ -330,11 +331,17 @@ impl Upkeep {
         }
     }
 
-    /// The selected pair.
-    async fn route(&self) -> Option<Route> {
+    /// The selected pair. When that is another one than before, the chain is told: the bandwidth of the old way is not
+    /// the new one's.
+    async fn route(&self, before: &mut Option<String>) -> Option<Route> {
         let transport = self.sender.transport().await.ok()??;
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
-        let local = pair.local();
+        let (local, remote) = (pair.local(), pair.remote());
+        let ends = format!("{}:{} {}:{}", local.address, local.port, remote.address, remote.port);
+        if before.as_ref().is_some_and(|before| *before != ends) {
+            self.wire.route.fetch_add(1, Ordering::Relaxed);
+        }
+        *before = Some(ends);
         let kind = match local.typ {
             RTCIceCandidateType::Host => "host",
             RTCIceCandidateType::Srflx => "srflx",

@@ -7,7 +7,7 @@
 //!
 //! | Slot | Who | Reading | Writing |
 //! |---|---|---|---|
-//! | 1 500 | [`transport::Transport`] | congestion feedback to the estimator | numbers and stamps every RTP packet |
+//! | 1 500 | [`transport::Transport`] | congestion feedback to the estimator | numbers and stamps every RTP packet, adds padding for probes |
 //! | 4 000 | [`resend::Resend`] | answers NACK | keeps what was sent |
 //! | 6 400 | the crate's TWCC receiver, before probes end in the next | | congestion feedback to the remote |
 //! | 6 500 | [`unwrap::Unwrap`] | RTX becomes the packet it repairs | |

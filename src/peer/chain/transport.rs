@@ -159,7 +159,6 @@ impl Transport {
         let Some(repair) = self.repair else { return };
         while let Some(octets) = self.estimator.poll_padding(now) {
             let sequence = self.wire.repair_sequence.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(octets, sequence, "pad");
             let octets = octets.saturating_sub(OVERHEAD);
             let mut packet = padding(repair, sequence, self.timestamp, octets);
             self.depart(now, &mut packet);
@@ -283,7 +282,6 @@ impl Interceptor for Transport {
             }
         }
         if video {
-            tracing::debug!(?info.ssrc_rtx, ?info.payload_type_rtx, "bound");
             let repair = info.ssrc_rtx.zip(info.payload_type_rtx);
             self.repair = repair.map(|(ssrc, payload_type)| Repair { ssrc, payload_type });
         }
@@ -295,7 +293,6 @@ impl Interceptor for Transport {
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
-        tracing::debug!(?info.ssrc_rtx, ?info.payload_type_rtx, "unbound");
         for ssrc in [Some(info.ssrc), info.ssrc_rtx].into_iter().flatten() {
             self.streams.remove(&ssrc);
         }

@@ -61,9 +61,9 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) repaired_octets: AtomicU32,
     /// Sequence number of the next packet on our retransmission stream: repairs and padding share it.
     pub(in crate::peer) repair_sequence: AtomicU16,
-    /// Bits per second that protection of pictures (FEC) takes beside them.
+    /// Bits per second that protection of pictures (FEC) takes beside them; whoever protects them sets it.
     pub(in crate::peer) protection: AtomicU32,
-    /// Counts up when the packets begin to take another way.
+    /// Counts up when the packets begin to take another way: written where the selected pair is looked up.
     pub(in crate::peer) route: AtomicU32,
     /// Media may flow: ICE and DTLS are up.
     pub(in crate::peer) connected: AtomicBool,

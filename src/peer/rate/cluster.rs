@@ -122,7 +122,6 @@ impl Record {
         let sent = rate(self.octets - self.last_departed_octets, sending);
         let received = self.received()?;
         self.judged = true;
-        tracing::debug!(id = self.id, sent, received, ?sending, packets = self.packets, "probe");
         if received > sent * MAX_RATIO {
             return None;
         }

@@ -155,7 +155,8 @@ impl DelayBased {
         self.updated = Some(now);
         let rtt = rtt.unwrap_or(DEFAULT_RTT);
         match self.usage {
-            Usage::Over => self.decrease(now, supply_is_low, throughput, rtt),
+            // While a queue stands, the path's own rate is what arrives, however little we have to send.
+            Usage::Over => self.decrease(now, supply_is_low && !queue_is_long, throughput, rtt),
             Usage::Normal => self.increase(elapsed.min(Duration::from_secs(1)), throughput, rtt),
             // The queue empties: wait until it has.
             Usage::Under => {}

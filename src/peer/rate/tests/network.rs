@@ -143,7 +143,6 @@ pub(super) struct Flow {
     /// The estimate, every 50 ms.
     pub(super) estimates: Vec<(Duration, f64)>,
     pub(super) padding: usize,
-    pub(super) departures: Vec<(Duration, usize)>,
 }
 
 impl Flow {
@@ -167,7 +166,6 @@ impl Flow {
             arrivals: Vec::new(),
             estimates: Vec::new(),
             padding: 0,
-            departures: Vec::new(),
         }
     }
 
@@ -210,7 +208,7 @@ impl Flow {
 pub(super) struct Network {
     pub(super) path: Path,
     pub(super) flows: Vec<Flow>,
-    epoch: Instant,
+    pub(super) epoch: Instant,
     pub(super) now: Duration,
     stalled_until: Duration,
     random: Random,
@@ -309,7 +307,6 @@ impl Network {
     fn depart(&mut self, flow: &mut Flow, octets: usize, media: bool) {
         let cluster = flow.estimator.handle_departure(self.epoch + self.now, octets);
         let mut arrived = self.path.carry(self.now, octets);
-        flow.departures.push((self.now, octets));
         if let Some(arrived) = &mut arrived
             && *arrived < self.stalled_until
         {
