@@ -97,8 +97,7 @@ fn the_thread_of_the_devices_allocates_and_logs_nothing_while_sound_flows() {
         let server = start_server(folder);
         add_cards();
         let mut looped = Looped::start("spare_mic", "spare");
-        looped.expect_opened(DeviceKind::Speaker);
-        looped.expect_opened(DeviceKind::Microphone);
+        looped.expect_both_opened();
         let _player = tone("inject", folder);
         std::thread::sleep(Duration::from_secs(3));
 

@@ -138,8 +138,7 @@ fn devices_are_listed_and_sound_goes_through_with_its_frequency_and_level() {
         assert!(speakers[0].default && speakers[0].id == "pulseaudio:spare", "{ids:?}");
         assert!(!speakers[0].formats.is_empty());
         let mut looped = Looped::start("mic", "pulseaudio:out");
-        looped.expect_opened(DeviceKind::Speaker);
-        looped.expect_opened(DeviceKind::Microphone);
+        looped.expect_both_opened();
         check_sound(folder, &looped);
         looped.stop_in_time();
         drop(server);
@@ -153,8 +152,7 @@ fn a_call_outlives_every_device_and_comes_back_to_the_chosen_one() {
         let wire = add_cards();
         let (out, mic) = (add_speaker("out"), add_source("mic"));
         let mut looped = Looped::start("mic", "out");
-        looped.expect_opened(DeviceKind::Speaker);
-        looped.expect_opened(DeviceKind::Microphone);
+        looped.expect_both_opened();
         let player = tone("inject", folder);
         std::thread::sleep(Duration::from_secs(1));
 
@@ -169,8 +167,7 @@ fn a_call_outlives_every_device_and_comes_back_to_the_chosen_one() {
         });
         looped.session.set_speaker(SpeakerChoice::Device("out".into()));
         looped.session.set_microphone(MicrophoneChoice::Device("mic".into()));
-        looped.expect_opened(speaker);
-        looped.expect_opened(microphone);
+        looped.expect_both_opened();
         gap(folder, "the speaker is unplugged", || {
             pactl(&["unload-module", &out]);
             looped.expect_lost(speaker, true);
@@ -203,8 +200,7 @@ fn a_call_outlives_every_device_and_comes_back_to_the_chosen_one() {
         looped.assert_alive();
         let began = Instant::now();
         add_cards();
-        looped.expect_opened(speaker);
-        looped.expect_opened(microphone);
+        looped.expect_both_opened();
         eprintln!("devices came back: used after {:?}", began.elapsed());
         let _player = tone("inject", folder);
         hears(folder, "bus.monitor");
@@ -235,8 +231,7 @@ fn a_call_outlives_the_sound_server_and_one_that_hangs() {
         let server = start_server(folder);
         add_cards();
         let mut looped = Looped::start("spare_mic", "spare");
-        looped.expect_opened(DeviceKind::Speaker);
-        looped.expect_opened(DeviceKind::Microphone);
+        looped.expect_both_opened();
         drop(server);
         looped.expect("lost", is_lost);
         looped.expect("lost", is_lost);
@@ -244,8 +239,7 @@ fn a_call_outlives_the_sound_server_and_one_that_hangs() {
         let server = start_server(folder);
         let began = Instant::now();
         add_cards();
-        looped.expect_opened(DeviceKind::Speaker);
-        looped.expect_opened(DeviceKind::Microphone);
+        looped.expect_both_opened();
         eprintln!("the sound server came back: used after {:?}", began.elapsed());
         let player = tone("inject", folder);
         hears(folder, "bus.monitor");
@@ -270,8 +264,7 @@ fn stereo_16_bit_devices_at_44100_hertz_work() {
         add_null_sink("cd_in", &cd);
         add_null_sink("cd_out", &cd);
         let mut looped = Looped::start("cd_in.monitor", "cd_out");
-        looped.expect_opened(DeviceKind::Speaker);
-        looped.expect_opened(DeviceKind::Microphone);
+        looped.expect_both_opened();
         let _player = tone("cd_in", folder);
         hears(folder, "cd_out.monitor");
         looped.stop_in_time();

@@ -220,6 +220,21 @@ impl Looped {
         );
     }
 
+    /// Both devices, whichever comes first.
+    pub(crate) fn expect_both_opened(&mut self) {
+        let missing = std::cell::Cell::new([true, true]);
+        self.expect("both devices opened", |event| {
+            if let MediaEvent::Opened { kind, .. } = event {
+                let [speaker, microphone] = missing.get();
+                missing.set([
+                    speaker && *kind != DeviceKind::Speaker,
+                    microphone && *kind != DeviceKind::Microphone,
+                ]);
+            }
+            missing.get() == [false, false]
+        });
+    }
+
     pub(crate) fn expect_lost(&mut self, wanted: DeviceKind, with_fallback: bool) {
         self.expect("a device lost", |event| {
             matches!(event, MediaEvent::Lost { kind, fallback, .. }
