@@ -38,6 +38,7 @@
 //! | `video-recorder` (on demand) | writes what arrives to a file |
 //! | `audio` | Opus and playout, in steps of 10 ms |
 //! | `audio-devices` | opens and watches microphone and speaker |
+//! | `ringer` (window only) | rings, and tries out speaker and microphone; opens a device only while it does |
 //! | `audio-pulse` | the connection to the sound server: moves samples between its socket and the rings |
 //! | the sound library's own | its callbacks only move samples through rings |
 //!
