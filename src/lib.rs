@@ -58,12 +58,11 @@
 //!   and after most interruptions the old pair is the quickest way back. A restart is made at once only when the
 //!   machine's address is gone; otherwise when both sides have told each other over the server (`path-check`) that they
 //!   are there and still hear nothing.
-//! * OpenH264's own rate control is off, and the quantizer of every picture is ours (`media::video::quantizer`): every
-//!   second lands within a tenth of the rate, a keyframe costs a fifth of a second of it at most, and a picture takes
-//!   half the time to encode.
-//! * The picture has one temporal layer. Two, measured on the footage of our tests at 360p, would give the same PSNR at
-//!   17 to 30 % less, a quarter of the octets in pictures that nothing refers to; but pictures would alternate 3 to 1 in
-//!   size, which is delay on a narrow link, and losing one of the smaller half helps only a receiver that knows it.
+//! * OpenH264's own rate control is off, and the quantizer of every picture is ours (`media::video::quantizer`): on the
+//!   tests' footage every second lands within a tenth of the rate, and a keyframe costs about a fifth of a second of it.
+//! * The picture has one temporal layer. Two looked cheaper at the same PSNR in a rough comparison, but pictures would
+//!   alternate 3 to 1 in size, which is delay on a narrow link, and losing one of the smaller half helps only a receiver
+//!   that knows it.
 //! * PulseAudio (and PipeWire in its place) is spoken to by a client of our own, not through `cpal`: that polled the
 //!   latency of each stream and cleared a megabyte for every read, which cost 160 ms of processor time a second, told
 //!   nothing of devices that come and go, and could not let go of a device without the server's consent.

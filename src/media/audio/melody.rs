@@ -57,16 +57,32 @@ const RING_BACK_AFTER_S: f32 = 0.5;
 /// Its rise and fall.
 const RING_BACK_EDGE_S: f32 = 0.02;
 
+/// A test of the ringtone ends after two rings, for nobody may be there to end it.
+const TESTED_RINGS: f32 = 2.0;
+
 /// A chime being played.
 pub(super) struct Melody {
     chime: Chime,
     position: u64,
+    /// Samples until it ends, if it does by itself.
+    left: Option<u64>,
 }
 
 impl Melody {
-    /// From its beginning.
+    /// From its beginning; ringing goes on until somebody ends it.
     pub(super) fn new(chime: Chime) -> Self {
-        Self { chime, position: 0 }
+        let length_s = (chime == Chime::Test).then_some(TEST_LENGTH_S);
+        Self { chime, position: 0, left: length_s.map(samples) }
+    }
+
+    /// As long as it takes to judge it.
+    pub(super) fn tested(chime: Chime) -> Self {
+        let length_s = match chime {
+            Chime::Ringtone => TESTED_RINGS * RINGTONE_PERIOD_S,
+            Chime::RingBack => RING_BACK_PERIOD_S,
+            Chime::Test => TEST_LENGTH_S,
+        };
+        Self { left: Some(samples(length_s)), ..Self::new(chime) }
     }
 
     /// The next 10 ms; false once it is over, and the block silent.
@@ -80,14 +96,14 @@ impl Melody {
             };
         }
         // Nobody lets it ring for an hour; if somebody does, single precision still places a sample.
-        let period = (RINGTONE_PERIOD_S * RING_BACK_PERIOD_S * SAMPLE_RATE as f32) as u64;
-        self.position += BLOCK as u64;
-        if self.chime == Chime::Test {
-            return self.position < (TEST_LENGTH_S * SAMPLE_RATE as f32) as u64;
-        }
-        self.position %= period;
-        true
+        self.position = (self.position + BLOCK as u64) % samples(RINGTONE_PERIOD_S * RING_BACK_PERIOD_S);
+        self.left = self.left.map(|left| left.saturating_sub(BLOCK as u64));
+        self.left != Some(0)
     }
+}
+
+fn samples(seconds: f32) -> u64 {
+    (seconds * SAMPLE_RATE as f32) as u64
 }
 
 fn struck(notes: &[Note], at_s: f32) -> f32 {
@@ -158,5 +174,8 @@ mod tests {
         let (mut melody, mut block) = (Melody::new(Chime::Test), [0.0; BLOCK]);
         let blocks = (0..1000).take_while(|_| melody.read(&mut block)).count();
         assert_eq!(blocks, 199);
+        let mut ringtone = Melody::tested(Chime::Ringtone);
+        let blocks = (0..1000).take_while(|_| ringtone.read(&mut block)).count();
+        assert_eq!(blocks, 639, "two rings of 3.2 s");
     }
 }

@@ -10,6 +10,8 @@
 //! AudioPorts::packets ─▶ playout (sans-IO) ──────┴─▶ resample ─▶ ring ─▶ speaker callback
 //! ```
 //!
+//! What sounds outside a call's sound, ringing and the tests in the settings, is a [`Ringer`]'s.
+//!
 //! Sound inside is 48 kHz mono `f32`, full scale ±1. Nothing here knows of networks or windows.
 
 mod codec;

@@ -101,7 +101,7 @@ impl Ringer {
         self.order(Order::Ring { chime, speaker, volume });
     }
 
-    /// Plays the chime once as a test, and says so.
+    /// Plays the chime for as long as it takes to judge it, and says so.
     pub fn test(&self, chime: Chime, speaker: SpeakerChoice, volume: f32) {
         self.order(Order::Test { chime, speaker, volume });
     }
@@ -173,7 +173,7 @@ impl Bell {
             Order::Silence => return End::Over,
             Order::Ring { chime, speaker, volume } => return self.ring(chime, &speaker, volume),
             Order::Test { chime, speaker, volume } => {
-                let (mut melody, test) = (Melody::new(chime), self.test.clone());
+                let (mut melody, test) = (Melody::tested(chime), self.test.clone());
                 let source = move |block: &mut [f32; BLOCK]| melody.read(block);
                 let told = move |level| test.publish(SoundTest::Playing { level });
                 self.play(&speaker, volume, source, told)

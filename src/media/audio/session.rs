@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Choices that may wait for the keeper of the devices, which may be busy opening one. When full, the newest is
 /// dropped and logged: the sound system hangs.
 const WISHES: usize = 16;
-/// Opened devices that may wait for the worker, which looks every 5 ms. When full, the keeper waits.
+/// Opened devices that may wait for the worker, which looks every 2.5 ms. When full, the keeper waits.
 const CHANGES: usize = 8;
 /// Longest wait for a thread to end.
 const MAX_JOIN: Duration = Duration::from_secs(3);

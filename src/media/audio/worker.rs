@@ -1,6 +1,6 @@
 //! The `audio` thread: moves sound in 10 ms blocks between devices, codec and ports.
 //!
-//! Driven by its own clock, 5 ms a tick, and by arriving packets. A microphone device sets the pace of sending and a
+//! Driven by its own clock, 2.5 ms a tick, and by arriving packets. A microphone device sets the pace of sending and a
 //! speaker device the pace of playing; without a device a timer does. It never opens a device or waits for one.
 
 use super::codec::OpusDecoder;
