@@ -122,10 +122,18 @@ impl Transport {
         self.control.set_audio_bits_per_second(shares.audio as u32);
     }
 
+    /// Pictures wait while the path does not keep up with what has left; sound does not.
+    fn hold(&self, now: Instant) {
+        let congested = self.estimator.is_congested(now);
+        self.wire.congested.store(congested, Ordering::Relaxed);
+        self.control.hold_video(congested);
+    }
+
     fn renew(&mut self, now: Instant) {
         let protection = f64::from(self.wire.protection.load(Ordering::Relaxed));
         let repairs = self.repairs.bits_per_second(now);
         self.publish(repairs + protection);
+        self.hold(now);
     }
 
     fn depart(&mut self, now: Instant, packet: &mut rtp::Packet) {
@@ -141,6 +149,7 @@ impl Transport {
             set_extension(packet, id, &[0, 0]);
             let octets = packet.marshal_size() + OVERHEAD;
             let cluster = self.estimator.handle_departure(now, octets);
+            self.hold(now);
             let number = self.departures.depart(now, octets, cluster);
             set_extension(packet, id, &number.to_be_bytes());
         }

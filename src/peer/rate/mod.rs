@@ -10,6 +10,8 @@ mod allocation;
 mod cluster;
 mod delay;
 mod fit;
+mod flight;
+mod interval;
 mod loss;
 mod probe;
 mod queue;
@@ -19,9 +21,11 @@ mod throughput;
 mod trend;
 
 pub(super) use allocation::Allocation;
+pub(super) use interval::ReportInterval;
 
 use cluster::{Cluster, Clusters};
 use delay::{DelayBased, Seen};
+use flight::Flight;
 use loss::LossBased;
 use probe::Probes;
 use queue::Queue;
@@ -67,6 +71,7 @@ pub(super) struct Estimator {
     delay: DelayBased,
     loss: LossBased,
     queue: Queue,
+    flight: Flight,
     throughput: Throughput,
     /// What is sent, by our clock since `epoch`.
     sent: Throughput,
@@ -98,6 +103,7 @@ impl Estimator {
             delay: DelayBased::new(start, max),
             loss: LossBased::new(max),
             queue: Queue::default(),
+            flight: Flight::default(),
             throughput: Throughput::default(),
             sent: Throughput::default(),
             clusters: Clusters::default(),
@@ -117,6 +123,7 @@ impl Estimator {
     /// probing: there is a path.
     pub(super) fn handle_departure(&mut self, now: Instant, octets: usize) -> Option<u32> {
         self.waiting.get_or_insert(now);
+        self.flight.handle_departure(now, octets);
         if !self.begun {
             self.begun = true;
             if self.blind.is_none() {
@@ -137,6 +144,9 @@ impl Estimator {
         if let Some(former) = former {
             self.come_back(now, former);
         }
+        if let Some(newest) = outcomes.iter().map(|outcome| outcome.departed).max() {
+            self.flight.handle_report(now, newest);
+        }
         let epoch = *self.epoch.get_or_insert(outcomes[0].departed);
         let mut measured = None;
         for outcome in outcomes {
@@ -149,12 +159,16 @@ impl Estimator {
         }
         let long = self.throughput.bits_per_second();
         let queue_is_long = self.queue.is_long();
-        let throughput = match self.throughput.short_bits_per_second().filter(|_| queue_is_long) {
+        let service = self.queue.service_bits_per_second();
+        // While a queue stands, it is the path's own pace that counts, and the newest of it.
+        let short = service.or(self.throughput.short_bits_per_second()).filter(|_| queue_is_long);
+        let throughput = match short {
             Some(short) => Some(long.map_or(short, |long| long.min(short))),
             None => long,
         };
         let supply_is_low = self.is_application_limited();
-        let seen = Seen { supply_is_low, queue_is_long, throughput };
+        let surplus_ms = self.queue.surplus_ms();
+        let seen = Seen { supply_is_low, queue_is_long, surplus_ms, throughput };
         let delay = self.delay.handle_feedback(now, outcomes, &seen, rtt);
         // What was sent into the silence was lost with the path, not to congestion.
         if former.is_none() {
@@ -193,6 +207,7 @@ impl Estimator {
 
     fn come_back(&mut self, now: Instant, former: f64) {
         self.queue = Queue::default();
+        self.flight = Flight::default();
         self.delay.forget_timing();
         self.throughput = Throughput::default();
         self.sent = Throughput::default();
@@ -297,6 +312,24 @@ impl Estimator {
     /// What to send now, bits per second: the estimate, or less while a queue is to be emptied.
     pub(super) fn send_bits_per_second(&self) -> f64 {
         (self.target * self.queue.share()).max(MIN_BITS_PER_SECOND)
+    }
+
+    #[cfg(test)]
+    pub(super) fn describe(&self) -> String {
+        format!(
+            "surplus {:.0} long {} service {:?} usage over {}",
+            self.queue.surplus_ms(),
+            self.queue.is_long(),
+            self.queue.service_bits_per_second().map(|x| x as u32 / 1000),
+            self.delay.is_overused()
+        )
+    }
+
+    /// The path does not keep up with what has left already: pictures are better not made than late. Sound goes on.
+    pub(super) fn is_congested(&self, now: Instant) -> bool {
+        // What the queue was found to be is old by its own length: what is on its way tells how much of it is left.
+        let stands = self.queue.is_long() && self.flight.is_more_than_usual(self.target);
+        self.blind.is_none() && (stands || self.flight.is_overdue(now))
     }
 
     /// The estimate, bits per second.

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The first two probes, as multiples of the first estimate.
-const FIRST_SCALES: [f64; 2] = [3.0, 6.0];
+const FIRST_SCALES: [f64; 1] = [3.0];
 /// Every other one, as a multiple of what is known.
 const SCALE: f64 = 2.0;
 /// At least this share of the probed rate has to arrive for the next, higher probe.

@@ -2,5 +2,9 @@
 
 mod basics;
 mod behaviour;
+mod camera;
 mod fitting;
 mod network;
+mod path;
+mod seen;
+mod viewer;
