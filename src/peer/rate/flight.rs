@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// What may be on its way before anything was reported: a first picture and the sound beside it.
-const FIRST_OCTETS: usize = 10_000;
+const FIRST_OCTETS: usize = 4_000;
+/// And what has to be reported before the path counts as known.
+const KNOWN_OCTETS: usize = 2_500;
 /// Weights of a new sample in the mean and in its deviation (RFC 6298 section 2).
 const MEAN_WEIGHT: f64 = 0.125;
 const DEVIATION_WEIGHT: f64 = 0.25;
@@ -31,6 +33,8 @@ const MAX_FLYING: usize = 4096;
 pub(super) struct Flight {
     flying: VecDeque<(Instant, usize)>,
     octets: usize,
+    /// Up to [`KNOWN_OCTETS`].
+    reported_octets: usize,
     /// How long the newest reported packet's report took, milliseconds: mean and mean deviation.
     taking: Option<(f64, f64)>,
     /// The least that it took, which may grow by as much as the clock's wander only.
@@ -59,6 +63,7 @@ impl Flight {
         {
             self.flying.pop_front();
             self.octets -= octets;
+            self.reported_octets = (self.reported_octets + octets).min(KNOWN_OCTETS);
         }
         let sample = ms(now.saturating_duration_since(newest));
         self.least_ms = match self.taking {
@@ -80,7 +85,7 @@ impl Flight {
 
     /// More is on its way than the path, as it was known, would leave unreported.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        let Some((mean, deviation)) = self.taking else {
+        let Some((mean, deviation)) = self.taking.filter(|_| self.reported_octets >= KNOWN_OCTETS) else {
             return self.octets > FIRST_OCTETS;
         };
         let allowed = mean + DEVIATIONS * deviation + INTERVALS * self.interval_ms + SLACK_MS;

@@ -150,7 +150,7 @@ impl Estimator {
         let epoch = *self.epoch.get_or_insert(outcomes[0].departed);
         let mut measured = None;
         for outcome in outcomes {
-            self.queue.handle_packet(outcome);
+            self.queue.handle_packet(outcome, self.target);
             self.sent.handle_packet(outcome.departed.saturating_duration_since(epoch), outcome.octets);
             if let Some(arrived) = outcome.arrived {
                 self.throughput.handle_packet(arrived, outcome.octets);
@@ -190,6 +190,10 @@ impl Estimator {
             saturated: self.loss.is_limiting(delay),
         };
         self.probes.handle_state(now, &state);
+        if self.queue.is_wider() {
+            self.queue.forget_wider();
+            self.probes.hurry(now, &mut self.clusters);
+        }
     }
 
     fn is_application_limited(&self) -> bool {
@@ -312,17 +316,6 @@ impl Estimator {
     /// What to send now, bits per second: the estimate, or less while a queue is to be emptied.
     pub(super) fn send_bits_per_second(&self) -> f64 {
         (self.target * self.queue.share()).max(MIN_BITS_PER_SECOND)
-    }
-
-    #[cfg(test)]
-    pub(super) fn describe(&self) -> String {
-        format!(
-            "surplus {:.0} long {} service {:?} usage over {}",
-            self.queue.surplus_ms(),
-            self.queue.is_long(),
-            self.queue.service_bits_per_second().map(|x| x as u32 / 1000),
-            self.delay.is_overused()
-        )
     }
 
     /// The path does not keep up with what has left already: pictures are better not made than late. Sound goes on.

@@ -243,6 +243,16 @@ impl Probes {
         }
     }
 
+    /// There are signs that the path carries more: the next attempt is made now, whatever went before.
+    pub(super) fn hurry(&mut self, now: Instant, clusters: &mut Clusters) {
+        let Some(state) = self.state.filter(|state| !state.overused && !state.saturated) else { return };
+        if self.running.is_none() && self.expected.is_none() && self.waiting.is_empty() {
+            self.next_attempt = Some(now + self.pause);
+            self.push(state.estimate, state.estimate * SCALE);
+            self.advance(now, clusters);
+        }
+    }
+
     fn attempt(&mut self, now: Instant, clusters: &mut Clusters) {
         let Some(state) = self.state else { return };
         let calm = |time| self.troubled.is_none_or(|at| now.saturating_duration_since(at) >= time);

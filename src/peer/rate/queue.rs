@@ -32,6 +32,10 @@ const CHANCE_WEIGHT: f64 = 0.05;
 const DRAIN_MS: f64 = 400.0;
 /// Least share of the estimate that is sent meanwhile. Longer queues are emptied by sending no pictures at all.
 const MIN_SHARE: f64 = 0.85;
+/// A long queue is doubted after so long, unless it has become shorter by this share of the time: sound alone takes most
+/// of a very narrow path, and then little is left to empty the queue with.
+const DOUBT_AFTER: Duration = Duration::from_millis(800);
+const EMPTYING: f64 = 0.15;
 /// A jump of the remote's clock, or a pause, after which nothing is known.
 const JUMP_MS: f64 = 10_000.0;
 /// Packets of the short time kept; the oldest goes first.
@@ -44,6 +48,13 @@ const TRAIN_PACKETS: usize = 4;
 const TRAIN_MS: f64 = 20.0;
 /// A train is measured over the newest part of it that is so long.
 const TRAIN_MAX_MS: f64 = 250.0;
+/// The path is wider than the estimate by more than this factor if so many packets in a row say so, …
+const WIDER: f64 = 2.0;
+const WIDER_PACKETS: u32 = 8;
+/// … by taking less time than they would over the path that was assumed, compared with those of sound, if that is long
+/// enough to be told from chance.
+const SMALL_OCTETS: usize = 200;
+const MEASURABLE_MS: f64 = 2.0;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -60,11 +71,15 @@ pub(super) struct Queue {
     /// Arrival of the newest packet, and time and octets of the packets that waited for the one before them.
     last: Option<Duration>,
     train: VecDeque<(f64, usize)>,
+    /// When the first packet left that met a long queue, and the longest since.
+    long: Option<(Instant, f64)>,
+    /// How many packets in a row found the path wider than the estimate.
+    eased: u32,
 }
 
 impl Queue {
-    /// Learns how long a packet took.
-    pub(super) fn handle_packet(&mut self, outcome: &Outcome) {
+    /// Learns how long a packet took; `estimate` in bits per second.
+    pub(super) fn handle_packet(&mut self, outcome: &Outcome, estimate: f64) {
         let Some(arrived) = outcome.arrived else { return };
         let departed = outcome.departed;
         let (first_departed, first_arrived) = *self.origin.get_or_insert((departed, arrived));
@@ -90,8 +105,49 @@ impl Queue {
         if let Some(newest) = self.slices.back_mut() {
             *newest = newest.min(delay_ms);
         }
+        self.doubt(departed);
         self.learn_chance(arrived, delay_ms);
         self.note_train(arrived, delay_ms, outcome.octets);
+        self.note_ease(delay_ms - self.base_ms(), outcome.octets, estimate);
+    }
+
+    /// A large packet takes longer than a small one by what the path takes for the difference.
+    fn note_ease(&mut self, waited_ms: f64, octets: usize, estimate: f64) {
+        let more = octets.saturating_sub(SMALL_OCTETS);
+        let service_ms = more as f64 * 8.0 * 1000.0 / (estimate * WIDER);
+        if service_ms >= MEASURABLE_MS {
+            self.eased = if waited_ms < service_ms { self.eased + 1 } else { 0 };
+        }
+    }
+
+    /// Packets that would have taken longer did not, many times in a row: the path carries much more than the estimate.
+    pub(super) fn is_wider(&self) -> bool {
+        self.eased >= WIDER_PACKETS
+    }
+
+    /// That has been looked into.
+    pub(super) fn forget_wider(&mut self) {
+        self.eased = 0;
+    }
+
+    /// A long queue of our making empties, for we send little until it has. One that does not is somebody else's, or is
+    /// none: the way became longer.
+    fn doubt(&mut self, departed: Instant) {
+        if !self.is_long() {
+            self.long = None;
+            return;
+        }
+        let standing_ms = self.standing_ms();
+        let (since, most_ms) = *self.long.get_or_insert((departed, standing_ms));
+        let elapsed = departed.saturating_duration_since(since);
+        if elapsed < DOUBT_AFTER {
+            self.long = Some((since, most_ms.max(standing_ms)));
+        } else if standing_ms > most_ms - EMPTYING * ms(elapsed) {
+            let base_ms = self.base_ms() + standing_ms;
+            self.slices.clear();
+            self.slices.push_back(base_ms);
+            self.long = None;
+        }
     }
 
     /// A queue changes its direction slowly; what jumps to and fro from one short time to the next is chance.

@@ -36,6 +36,8 @@ pub(super) struct Path {
     pub(super) burst: f64,
     /// Up to so much more delay, at random, for each packet by itself: packets overtake each other.
     pub(super) jitter: Duration,
+    /// From these times on the way there is longer by so much.
+    pub(super) detours: Vec<(Duration, Duration)>,
     /// Nothing gets through, either way.
     pub(super) blackouts: Vec<Range<Duration>>,
     /// The receiver's process stands still at random for up to so long, about three times a second.
@@ -56,6 +58,7 @@ impl Path {
             loss: 0.0,
             burst: 1.0,
             jitter: Duration::ZERO,
+            detours: Vec::new(),
             blackouts: Vec::new(),
             stalls: Duration::ZERO,
             chatter: 0,
@@ -94,6 +97,8 @@ impl Path {
         let begin = self.busy_until.max(now);
         self.busy_until = begin + Duration::from_secs_f64(octets as f64 * 8.0 / self.bits_per_second(begin));
         let jitter = self.jitter.mul_f64(self.random.share());
-        (!self.is_lost()).then_some(self.busy_until + self.delay + jitter)
+        let detour =
+            self.detours.iter().rev().find(|(from, _)| *from <= now).map_or(Duration::ZERO, |(_, by)| *by);
+        (!self.is_lost()).then_some(self.busy_until + self.delay + detour + jitter)
     }
 }
