@@ -116,6 +116,7 @@ impl Transport {
         let shares = self.allocation.shares(estimate, self.estimator.send_bits_per_second(), protection);
         // All fit: the estimate is bounded by the configured maximum, which is 32 bits wide.
         self.wire.estimate.store(estimate as u32, Ordering::Relaxed);
+        self.wire.pace.store(self.estimator.pace_bits_per_second() as u32, Ordering::Relaxed);
         let probe = self.estimator.probe_bits_per_second().unwrap_or(0.0);
         self.wire.probe.store(probe as u32, Ordering::Relaxed);
         self.control.set_video_bits_per_second(shares.video as u32);

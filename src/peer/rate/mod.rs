@@ -42,6 +42,13 @@ const SILENCE_FACTOR: f64 = 0.5;
 const BLIND_BITS_PER_SECOND: f64 = 800_000.0;
 /// A sender of less than this share of the estimate has little to send (libwebrtc's `AlrDetector` says 65 %, too).
 const APPLICATION_LIMITED: f64 = 0.65;
+/// Pictures may leave this many times faster than the estimate, so that a keyframe does not wait for its average
+/// (libwebrtc `PacedSender::kDefaultPaceMultiplier`), …
+const PACE: f64 = 2.5;
+/// … and over a path that is known to carry little more than the estimate at least this many times.
+const LEAST_PACE: f64 = 1.25;
+/// What the bottleneck was found to carry counts for so long.
+const BOTTLENECK_KNOWN: Duration = Duration::from_secs(10);
 /// Loss in receiver reports above which the estimate of a remote without feedback shrinks, by half the loss, and below
 /// which it grows, by five percent (draft-ietf-rmcat-gcc-02 section 6).
 const REPORT_HIGH: f64 = 0.10;
@@ -72,6 +79,8 @@ pub(super) struct Estimator {
     loss: LossBased,
     queue: Queue,
     flight: Flight,
+    /// When packets last waited at the bottleneck, and how fast it served them, bits per second.
+    bottleneck: Option<(Instant, f64)>,
     throughput: Throughput,
     /// What is sent, by our clock since `epoch`.
     sent: Throughput,
@@ -104,6 +113,7 @@ impl Estimator {
             loss: LossBased::new(max),
             queue: Queue::default(),
             flight: Flight::default(),
+            bottleneck: None,
             throughput: Throughput::default(),
             sent: Throughput::default(),
             clusters: Clusters::default(),
@@ -160,6 +170,9 @@ impl Estimator {
         let long = self.throughput.bits_per_second();
         let queue_is_long = self.queue.is_long();
         let service = self.queue.service_bits_per_second();
+        self.bottleneck = service
+            .map(|service| (now, service))
+            .or(self.bottleneck.filter(|(at, _)| now.saturating_duration_since(*at) < BOTTLENECK_KNOWN));
         // While a queue stands, it is the path's own pace that counts, and the newest of it.
         let short = service.or(self.throughput.short_bits_per_second()).filter(|_| queue_is_long);
         let throughput = match short {
@@ -192,6 +205,7 @@ impl Estimator {
         self.probes.handle_state(now, &state);
         if self.queue.is_wider() {
             self.queue.forget_wider();
+            self.bottleneck = None;
             self.probes.hurry(now, &mut self.clusters);
         }
     }
@@ -212,6 +226,7 @@ impl Estimator {
     fn come_back(&mut self, now: Instant, former: f64) {
         self.queue = Queue::default();
         self.flight = Flight::default();
+        self.bottleneck = None;
         self.delay.forget_timing();
         self.throughput = Throughput::default();
         self.sent = Throughput::default();
@@ -328,6 +343,13 @@ impl Estimator {
     /// The estimate, bits per second.
     pub(super) fn bits_per_second(&self) -> f64 {
         self.target
+    }
+
+    /// How fast pictures are to leave, bits per second. Over a path whose limit is known no faster than it carries them:
+    /// what would wait in its queue waits here, where sound overtakes it.
+    pub(super) fn pace_bits_per_second(&self) -> f64 {
+        let bottleneck = self.bottleneck.map_or(f64::INFINITY, |(_, service)| service);
+        bottleneck.clamp(self.target * LEAST_PACE, self.target * PACE)
     }
 
     /// The rate of the probe that is running, bits per second: the pace has to keep up with it.

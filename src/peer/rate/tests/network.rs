@@ -84,7 +84,7 @@ impl Flow {
     pub(super) fn new(from: Duration, max: f64) -> Self {
         let estimator = Estimator::new(300_000.0, max);
         Self {
-            pacer: Pacer::new(estimator.bits_per_second()),
+            pacer: Pacer::new(estimator.pace_bits_per_second()),
             estimator,
             from,
             supply: f64::INFINITY,
@@ -246,7 +246,7 @@ impl Network {
         }
         if flow.next_picture <= self.now {
             flow.next_picture += Duration::from_micros(33_333);
-            let pace = flow.estimator.bits_per_second();
+            let pace = flow.estimator.pace_bits_per_second();
             flow.pacer.set_pace(pace, flow.estimator.probe_bits_per_second());
             let video = shares.video.min(flow.supply);
             if flow.camera.is_some() {
