@@ -4,6 +4,10 @@
 //! a parameter. Two opinions, of which the lower counts: [`delay`] sees queues build up, [`loss`] sees packets dropped.
 //! [`probe`] finds out quickly how much more there is room for, and tells the transport when to send padding for it.
 //!
+//! What the draft leaves to chance is measured besides: [`queue`] knows how much stands in the path and how fast the
+//! bottleneck serves it, [`flight`] what has left and is overdue. From these follow the small corrections that keep the
+//! queue short, the moment from which pictures are better not made ([`Estimator::is_congested`]), and the pace.
+//!
 //! It never sends anything by itself, and never knows what a packet contains.
 
 mod allocation;
