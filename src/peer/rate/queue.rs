@@ -44,7 +44,7 @@ const MAX_RECENT: usize = 512;
 /// is 0.25 ms).
 const WAITED_MS: f64 = 1.0;
 /// Packets in a train, at least, and the time that they take.
-const TRAIN_PACKETS: usize = 4;
+const TRAIN_PACKETS: usize = 5;
 const TRAIN_MS: f64 = 20.0;
 /// A train is measured over the newest part of it that is so long.
 const TRAIN_MAX_MS: f64 = 250.0;
@@ -214,7 +214,7 @@ impl Queue {
         let rest = self.train.iter().enumerate().filter(|(index, _)| *index != longest);
         let (time_ms, octets) =
             rest.fold((0.0, 0), |(time, octets), (_, (gap, more))| (time + gap, octets + more));
-        (self.train.len() > TRAIN_PACKETS && time_ms >= TRAIN_MS)
+        (self.train.len() >= TRAIN_PACKETS && time_ms >= TRAIN_MS)
             .then(|| octets as f64 * 8.0 * 1000.0 / time_ms)
     }
 

@@ -4,6 +4,7 @@ mod basics;
 mod behaviour;
 mod camera;
 mod fitting;
+mod measures;
 mod network;
 mod path;
 mod seen;
