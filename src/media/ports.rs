@@ -131,6 +131,7 @@ pub struct SendControl {
     audio_bits_per_second: AtomicU32,
     /// Share of packets that the remote lost, in 1/256 (RFC 3550 section 6.4.1).
     audio_loss_256th: AtomicU32,
+    video_held: AtomicBool,
     keyframe_wanted: AtomicBool,
     sending: AtomicBool,
     keyframe_requests: AtomicU64,
@@ -145,6 +146,7 @@ impl SendControl {
             video_bits_per_second: AtomicU32::new(video_bits_per_second),
             audio_bits_per_second: AtomicU32::new(32_000),
             audio_loss_256th: AtomicU32::new(0),
+            video_held: AtomicBool::new(false),
             keyframe_wanted: AtomicBool::new(false),
             sending: AtomicBool::new(false),
             keyframe_requests: AtomicU64::new(0),
@@ -175,6 +177,16 @@ impl SendControl {
     /// Sets the target of the video encoder, bits per second.
     pub fn set_video_bits_per_second(&self, value: u32) {
         self.video_bits_per_second.store(value, Ordering::Relaxed);
+    }
+
+    /// Whether pictures are better not made at present, because the path does not keep up with those that left.
+    pub fn is_video_held(&self) -> bool {
+        self.video_held.load(Ordering::Relaxed)
+    }
+
+    /// Lets pictures wait, or go on.
+    pub fn hold_video(&self, hold: bool) {
+        self.video_held.store(hold, Ordering::Relaxed);
     }
 
     /// Target of the audio encoder, bits per second.

@@ -3,6 +3,7 @@
 use super::chain::bound::{Bindings, Bound};
 use super::chain::clock::Clock;
 use super::chain::deliver::Deliver;
+use super::chain::feedback::Feedback;
 use super::chain::repeat::Repeat;
 use super::chain::request::Request;
 use super::chain::resend::Resend;
@@ -16,9 +17,7 @@ use super::{PeerConfig, PeerError, codecs};
 use crate::config::IceServer;
 use crate::media::ports::{ReceivedPacket, SendControl, VideoCodec};
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{
-    Interceptor, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot, TwccReceiverBuilder,
-};
+use rtc::interceptor::{Interceptor, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot};
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceServer};
@@ -48,9 +47,6 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 const MAX_CHECKS: u16 = 500;
 /// First estimate, bits per second, before any feedback (libwebrtc starts at 300 kbit/s, too).
 const START_BITS_PER_SECOND: u32 = 300_000;
-/// Time between two congestion feedbacks that we give: the shortest that libwebrtc gives (50 to 250 ms). A sender that
-/// begins, or whose path has become slow, learns of it that much sooner.
-const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Relayed pairs wait for so long for a direct one.
 const RELAY_WAIT: Duration = Duration::from_millis(500);
 
@@ -98,7 +94,7 @@ pub(super) async fn build(
         .with(Slot::NackResponder, bound(Resend::new(Arc::clone(&wire)), &agreed))
         .with(Slot::from(6_500), Unwrap::new(Arc::clone(&wire)))
         .with(Slot::NackGenerator, Request::new(Arc::clone(&wire), Arc::clone(&control), video_ssrc))
-        .with(Slot::from(6_400), TwccReceiverBuilder::new().with_interval(FEEDBACK_INTERVAL).build())
+        .with(Slot::from(6_400), Feedback::default())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::from(10_500), Clock::new(Arc::clone(&wire)))
         .with(Slot::SenderReport, bound(SenderReportBuilder::new().build(), &agreed))

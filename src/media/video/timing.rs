@@ -33,6 +33,8 @@ const TOLERANCE: Duration = Duration::from_millis(16);
 /// Longest holding back for the sake of evenness. Beyond, delay hurts a conversation more than uneven movement
 /// (ITU-T G.114: 400 ms mouth to ear in all).
 const MAX_DELAY: Duration = Duration::from_millis(250);
+/// Interruptions within so long are one: a path that becomes slow holds up a few pictures one after the other, once.
+const ONE_INTERRUPTION: Duration = Duration::from_secs(1);
 /// A picture later than this met an outage, not jitter: no delay would have helped.
 const OUTAGE: Duration = Duration::from_secs(1);
 /// And is over when pictures are no later than this again.
@@ -116,6 +118,8 @@ pub(crate) struct Timing {
     /// Of those later than the one before them: pictures that waited for the same repair are one interruption.
     interruptions: Histogram,
     before: Duration,
+    /// Since when interruptions count as one, and the longest of them.
+    interruption: Option<(Instant, Duration)>,
     /// What was held up by an outage is still arriving.
     recovering: bool,
     delay: Duration,
@@ -151,7 +155,7 @@ impl Timing {
         let transit = ready.saturating_duration_since(origin).as_micros() as i64 - capture;
         let quickest = self.baseline.observe(ready, transit);
         let lateness = Duration::from_micros((transit - quickest).unsigned_abs());
-        self.learn(lateness);
+        self.learn(ready, lateness);
         let wanted = self.wanted();
         self.delay = wanted.clamp(self.delay.saturating_sub(STEP_DOWN), self.delay + STEP_UP);
         let in_time = ready.checked_sub(lateness).unwrap_or(ready);
@@ -163,12 +167,21 @@ impl Timing {
         due
     }
 
-    fn learn(&mut self, lateness: Duration) {
+    fn learn(&mut self, ready: Instant, lateness: Duration) {
         let before = std::mem::replace(&mut self.before, lateness);
         self.recovering = lateness >= OUTAGE || (self.recovering && lateness >= RECOVERED);
-        if !self.recovering {
-            self.lateness.learn(lateness);
-            self.interruptions.learn(if lateness > before { lateness } else { Duration::ZERO });
+        if self.recovering {
+            return;
+        }
+        self.lateness.learn(lateness);
+        let more = if lateness > before { lateness } else { Duration::ZERO };
+        let (begun, worst) = *self.interruption.get_or_insert((ready, more));
+        if ready.saturating_duration_since(begun) < ONE_INTERRUPTION {
+            self.interruption = Some((begun, worst.max(more)));
+            self.interruptions.learn(Duration::ZERO);
+        } else {
+            self.interruption = Some((ready, more));
+            self.interruptions.learn(worst);
         }
     }
 

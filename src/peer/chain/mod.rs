@@ -10,7 +10,7 @@
 //! | 1 400 | [`repeat::Repeat`] | answers NACK where there is no RTX | keeps what was sent |
 //! | 1 500 | [`transport::Transport`] | congestion feedback to the estimator | numbers and stamps every RTP packet, adds padding for probes |
 //! | 4 000 | [`resend::Resend`] | answers NACK by RTX | keeps what was sent |
-//! | 6 400 | the crate's TWCC receiver, before probes end in the next | | congestion feedback to the remote |
+//! | 6 400 | [`feedback::Feedback`], before probes end in the next | | congestion feedback to the remote |
 //! | 6 500 | [`unwrap::Unwrap`] | RTX becomes the packet it repairs | |
 //! | 7 000 | [`request::Request`] | notes gaps | asks for what is missing |
 //! | 10 000 | the crate's receiver reports | | receiver reports |
@@ -27,6 +27,7 @@ pub(super) mod clock;
 mod codec_tests;
 pub(super) mod deliver;
 mod departures;
+pub(super) mod feedback;
 pub(super) mod formats;
 pub(super) mod gaps;
 #[cfg(test)]

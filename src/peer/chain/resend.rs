@@ -125,6 +125,10 @@ impl Resend {
     }
 
     fn answer(&mut self, now: Instant, nack: &TransportLayerNack) {
+        if self.wire.congested.load(Ordering::Relaxed) {
+            // The path lost it because there was too much; the remote asks again if it still wants it then.
+            return;
+        }
         let Some(history) = self.streams.get_mut(&nack.media_ssrc) else {
             return;
         };

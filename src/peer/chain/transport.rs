@@ -116,16 +116,25 @@ impl Transport {
         let shares = self.allocation.shares(estimate, self.estimator.send_bits_per_second(), protection);
         // All fit: the estimate is bounded by the configured maximum, which is 32 bits wide.
         self.wire.estimate.store(estimate as u32, Ordering::Relaxed);
+        self.wire.pace.store(self.estimator.pace_bits_per_second() as u32, Ordering::Relaxed);
         let probe = self.estimator.probe_bits_per_second().unwrap_or(0.0);
         self.wire.probe.store(probe as u32, Ordering::Relaxed);
         self.control.set_video_bits_per_second(shares.video as u32);
         self.control.set_audio_bits_per_second(shares.audio as u32);
     }
 
+    /// Pictures wait while the path does not keep up with what has left; sound does not.
+    fn hold(&self, now: Instant) {
+        let congested = self.estimator.is_congested(now);
+        self.wire.congested.store(congested, Ordering::Relaxed);
+        self.control.hold_video(congested);
+    }
+
     fn renew(&mut self, now: Instant) {
         let protection = f64::from(self.wire.protection.load(Ordering::Relaxed));
         let repairs = self.repairs.bits_per_second(now);
         self.publish(repairs + protection);
+        self.hold(now);
     }
 
     fn depart(&mut self, now: Instant, packet: &mut rtp::Packet) {
@@ -141,6 +150,7 @@ impl Transport {
             set_extension(packet, id, &[0, 0]);
             let octets = packet.marshal_size() + OVERHEAD;
             let cluster = self.estimator.handle_departure(now, octets);
+            self.hold(now);
             let number = self.departures.depart(now, octets, cluster);
             set_extension(packet, id, &number.to_be_bytes());
         }

@@ -87,8 +87,12 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) rtt_reported: AtomicBool,
     /// Send-side bandwidth estimate for everything, bits per second.
     pub(in crate::peer) estimate: AtomicU32,
+    /// How fast pictures are to leave, bits per second.
+    pub(in crate::peer) pace: AtomicU32,
     /// Rate of the probe that is running, bits per second; 0 if none is.
     pub(in crate::peer) probe: AtomicU32,
+    /// The path does not keep up: neither pictures nor repairs of them are to leave.
+    pub(in crate::peer) congested: AtomicBool,
     /// Octets of repairs that left and that the pacer has not been charged with.
     pub(in crate::peer) repaired_octets: AtomicU32,
     /// Sequence number of the next packet on our retransmission stream: repairs and padding share it.
