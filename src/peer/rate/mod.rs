@@ -80,6 +80,8 @@ pub(super) struct Estimator {
     waiting: Option<Instant>,
     /// The estimate before the remote fell silent.
     former: Option<f64>,
+    /// Since when packets take the present way: what became of earlier ones says nothing of it.
+    way_since: Option<Instant>,
     next_decay: Option<Instant>,
     /// What the remote said it can receive (REMB).
     limit: Option<f64>,
@@ -107,6 +109,7 @@ impl Estimator {
             begun: false,
             waiting: None,
             former: None,
+            way_since: None,
             next_decay: None,
             limit: None,
             blind: None,
@@ -136,6 +139,12 @@ impl Estimator {
         let former = self.former.take();
         if let Some(former) = former {
             self.come_back(now, former);
+        }
+        let old =
+            outcomes.partition_point(|outcome| self.way_since.is_some_and(|since| outcome.departed < since));
+        let outcomes = &outcomes[old..];
+        if outcomes.is_empty() {
+            return;
         }
         let epoch = *self.epoch.get_or_insert(outcomes[0].departed);
         let mut measured = None;
@@ -259,7 +268,8 @@ impl Estimator {
         if self.blind.is_some() || !self.begun {
             return;
         }
-        let former = self.former.take().unwrap_or(self.target);
+        let former = self.former.take().unwrap_or(self.target).max(self.probes.best());
+        self.way_since = Some(now);
         self.delay = DelayBased::new(self.target.min(self.start), self.max);
         self.loss = LossBased::new(self.max);
         self.come_back(now, former);
