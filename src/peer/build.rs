@@ -13,6 +13,7 @@ use super::chain::unwrap::Unwrap;
 use super::chain::wire::Wire;
 use super::handler::{Handler, NOTICE_CAPACITY, Notice};
 use super::rate::Estimator;
+use super::socket::{Handshake, Sockets};
 use super::{PeerConfig, PeerError, codecs};
 use crate::config::IceServer;
 use crate::media::ports::{ReceivedPacket, SendControl, VideoCodec};
@@ -68,6 +69,8 @@ pub(super) struct Built {
     pub(super) video_codecs: Vec<VideoCodec>,
     /// An event of the driver was lost.
     pub(super) overflowed: Arc<AtomicBool>,
+    /// Repeats what gets lost of the handshake.
+    pub(super) handshake: Arc<Handshake>,
 }
 
 /// Makes the connection and the channel on which its driver tells what happens.
@@ -109,7 +112,9 @@ pub(super) async fn build(
         .with_ice_servers(config.ice_servers.iter().filter_map(ice_server).collect())
         .with_ice_transport_policy(policy)
         .build();
+    let handshake = Arc::new(Handshake::default());
     let connection = PeerConnectionBuilder::new()
+        .with_runtime(Arc::new(Sockets::new(Arc::clone(&handshake))))
         .with_configuration(configuration)
         .with_media_engine(codecs::media_engine(&config.video_codecs)?)
         .with_setting_engine(settings())
@@ -145,6 +150,7 @@ pub(super) async fn build(
         bindings,
         video_codecs: config.video_codecs.clone(),
         overflowed,
+        handshake,
     };
     Ok((built, received))
 }

@@ -14,6 +14,7 @@ mod path;
 mod rate;
 mod sdp;
 mod send;
+mod socket;
 mod task;
 #[cfg(test)]
 mod tests;

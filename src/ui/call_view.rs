@@ -142,12 +142,12 @@ impl CallScreen {
             .inner_margin(eframe::egui::Margin::symmetric(14, 6));
         plate.show(ui, |ui| {
             ui.spacing_mut().item_spacing.x = 10.0;
-            let bars = self.signal.bars(&call.stats);
+            let (bars, quality) = self.quality(call);
             let (rect, mark) = ui.allocate_exact_size(vec2(20.0, 15.0), Sense::hover());
             let rest = Color32::from_white_alpha(45);
             icons::paint_bars(ui.painter(), rect, bars, signal::color(bars), rest);
-            mark.widget_info(|| WidgetInfo::labeled(Role::Label, true, signal::words(bars)));
-            mark.on_hover_ui(|ui| self.details_ui(ui, call, bars));
+            mark.widget_info(|| WidgetInfo::labeled(Role::Label, true, quality));
+            mark.on_hover_ui(|ui| self.details_ui(ui, call, quality));
             let name = plain::name(&call.peer);
             let wide = (ui.available_width() - 120.0).clamp(60.0, 360.0);
             ui.scope(|ui| {
@@ -168,8 +168,17 @@ impl CallScreen {
         });
     }
 
-    fn details_ui(&self, ui: &mut Ui, call: &CallView, bars: usize) {
-        ui.label(RichText::new(signal::words(bars)).font(theme::strong_font(14.0)));
+    /// The bars and what they say. The figures are those of the time when there was a path.
+    fn quality(&self, call: &CallView) -> (usize, &'static str) {
+        if call.phase == Phase::Reconnecting {
+            return (0, "Connection: interrupted");
+        }
+        let bars = self.signal.bars(&call.stats);
+        (bars, signal::words(bars))
+    }
+
+    fn details_ui(&self, ui: &mut Ui, call: &CallView, quality: &str) {
+        ui.label(RichText::new(quality).font(theme::strong_font(14.0)));
         ui.label(self.signal.details(call));
         if let Some(words) = &call.stats.verification {
             ui.separator();

@@ -98,6 +98,8 @@ pub(super) struct Estimator {
     waiting: Option<Instant>,
     /// The estimate before the remote fell silent.
     former: Option<f64>,
+    /// Since when packets take the present way: what became of earlier ones says nothing of it.
+    way_since: Option<Instant>,
     next_decay: Option<Instant>,
     /// What the remote said it can receive (REMB).
     limit: Option<f64>,
@@ -127,6 +129,7 @@ impl Estimator {
             begun: false,
             waiting: None,
             former: None,
+            way_since: None,
             next_decay: None,
             limit: None,
             blind: None,
@@ -157,6 +160,12 @@ impl Estimator {
         let former = self.former.take();
         if let Some(former) = former {
             self.come_back(now, former);
+        }
+        let old =
+            outcomes.partition_point(|outcome| self.way_since.is_some_and(|since| outcome.departed < since));
+        let outcomes = &outcomes[old..];
+        if outcomes.is_empty() {
+            return;
         }
         if let Some(newest) = outcomes.iter().map(|outcome| outcome.departed).max() {
             self.flight.handle_report(now, newest);
@@ -297,7 +306,8 @@ impl Estimator {
         if self.blind.is_some() || !self.begun {
             return;
         }
-        let former = self.former.take().unwrap_or(self.target);
+        let former = self.former.take().unwrap_or(self.target).max(self.probes.best());
+        self.way_since = Some(now);
         self.delay = DelayBased::new(self.target.min(self.start), self.max);
         self.loss = LossBased::new(self.max);
         self.come_back(now, former);

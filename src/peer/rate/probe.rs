@@ -166,6 +166,11 @@ impl Probes {
         self.troubled = None;
     }
 
+    /// The highest estimate, as far as it is remembered: bits per second.
+    pub(super) fn best(&self) -> f64 {
+        self.best
+    }
+
     fn push(&mut self, estimate: f64, bits_per_second: f64) {
         let rate = bits_per_second.min(self.max * BEYOND_MAX);
         let highest = self.waiting.back().copied().unwrap_or(0.0);
