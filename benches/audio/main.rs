@@ -26,7 +26,6 @@ mod pressure;
 
 mod calls;
 mod lab;
-mod network;
 mod parties;
 mod paths;
 mod rows;
@@ -93,7 +92,7 @@ fn main() {
 
     let mut paths = Vec::new();
     if options.only != Some(Part::Calls) {
-        paths = paths::measure(seeds.clone());
+        paths = paths::measure(&rows, seeds.clone());
     }
     let mut calls = Vec::new();
     if options.only != Some(Part::Paths) {

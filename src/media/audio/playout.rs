@@ -177,17 +177,21 @@ impl<D: FrameDecoder> Playout<D> {
     }
 
     fn store(&mut self, packet: &ReceivedPacket, sequence: i64, timestamp: i64, samples: usize) {
-        let repairs = self.decoder.carries_repair(&packet.payload);
+        let carried = self.decoder.carries_before(&packet.payload) as i64;
         let stored = Packet { timestamp, samples, payload: packet.payload.clone() };
         if self.packets.insert(sequence, stored).is_some() {
             self.stats.duplicates += 1;
             return;
         }
         self.stats.packets += 1;
-        let missing = self.timeline.as_ref().is_some_and(|timeline| timeline.next_sequence < sequence)
-            && !self.packets.contains_key(&(sequence - 1));
-        if repairs && missing {
-            self.delay.observe_repair(packet.arrived, timestamp - samples as i64);
+        let next_sequence = self.timeline.as_ref().map_or(sequence, |timeline| timeline.next_sequence);
+        let mut lost = sequence - 1;
+        while lost >= next_sequence
+            && (sequence - lost) * samples as i64 <= carried
+            && !self.packets.contains_key(&lost)
+        {
+            self.delay.observe_repair(packet.arrived, timestamp - (sequence - lost) * samples as i64);
+            lost -= 1;
         }
         if self.packets.len() > MAX_PACKETS {
             self.packets.pop_first();
