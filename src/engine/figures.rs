@@ -66,6 +66,8 @@ impl Meter {
                 packets: transport.audio_packets_sent,
                 level: audio.sent_level_since(&self.audio),
                 microphone_ms: audio.microphone_device_ms + audio.microphone_ring_ms,
+                device_ms: audio.microphone_device_ms,
+                overruns: audio.microphone_overruns,
                 echo_lowered_db: audio.processing.echo_return_loss_enhancement_db,
                 drift_ppm: audio.processing.drift_ppm,
             },
@@ -122,6 +124,10 @@ fn audio_received(audio: &AudioStats) -> AudioReceived {
         concealed_ratio: audio.concealed_ratio(),
         buffer_ms: audio.buffer_ms,
         speaker_ms: audio.speaker_ring_ms + audio.speaker_device_ms,
+        device_ms: audio.speaker_device_ms,
+        concealed: audio.concealed_samples,
+        underruns: audio.speaker_underruns,
+        starvations: audio.speaker_starvations,
         ..AudioReceived::default()
     }
 }

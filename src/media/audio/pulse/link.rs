@@ -203,6 +203,11 @@ impl Link {
                     stream.wanted += request.length as usize;
                 }
             }
+            Command::Underflow(underflow) => {
+                if let Some(stream) = find(&mut self.streams, underflow.channel, true) {
+                    stream.health.starve();
+                }
+            }
             Command::PlaybackStreamKilled(channel) => self.lose(channel, true),
             Command::RecordStreamKilled(channel) => self.lose(channel, false),
             Command::SubscribeEvent(event) => {
