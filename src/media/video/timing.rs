@@ -41,6 +41,8 @@ const OUTAGE: Duration = Duration::from_secs(1);
 const RECOVERED: Duration = Duration::from_millis(50);
 /// The quickest picture counts for this long, to twice that.
 const BASELINE_WINDOW: Duration = Duration::from_secs(2);
+/// The quickest picture may change by this much by chance alone.
+const LONGER_WAY: Duration = Duration::from_millis(30);
 /// The delay changes by this much a picture at most, up and down: a jump would be the freeze that it is to prevent.
 const STEP_UP: Duration = Duration::from_millis(8);
 const STEP_DOWN: Duration = Duration::from_millis(2);
@@ -96,6 +98,15 @@ impl Histogram {
         self.bins[bin.min(BINS - 1)] += share;
     }
 
+    /// All that was learned was later by so much than it would be called now.
+    fn shift(&mut self, earlier: Duration) {
+        let by = ((earlier.as_micros() / BIN.as_micros()) as usize).min(BINS - 1);
+        let in_time = self.bins[..=by].iter().sum();
+        self.bins.copy_within(by.., 0);
+        self.bins[BINS - by..].fill(0.0);
+        self.bins[0] = in_time;
+    }
+
     fn quantile(&self, share: f64) -> Duration {
         let mut sum = 0.0;
         let bin = self.bins.iter().position(|weight| {
@@ -113,6 +124,8 @@ pub(crate) struct Timing {
     /// Timestamp of the last picture, extended beyond its wrap-around.
     newest: Option<i64>,
     baseline: Baseline,
+    /// The baseline's last value.
+    quickest: Option<i64>,
     /// Of all pictures.
     lateness: Histogram,
     /// Of those later than the one before them: pictures that waited for the same repair are one interruption.
@@ -154,6 +167,14 @@ impl Timing {
         let capture = extended * 1_000_000 / HZ;
         let transit = ready.saturating_duration_since(origin).as_micros() as i64 - capture;
         let quickest = self.baseline.observe(ready, transit);
+        let longer = Duration::from_micros(
+            (quickest - self.quickest.replace(quickest).unwrap_or(quickest)).max(0) as u64,
+        );
+        if longer >= LONGER_WAY {
+            // The way has become longer: whoever came over it was not late.
+            self.lateness.shift(longer);
+            self.interruptions.shift(longer);
+        }
         let lateness = Duration::from_micros((transit - quickest).unsigned_abs());
         self.learn(ready, lateness);
         let wanted = self.wanted();
@@ -257,6 +278,18 @@ mod tests {
         assert!(timing.delay() <= 40 * MS, "{:?}", timing.delay());
         feed(&mut timing, start, 600, &down);
         assert!(timing.delay() <= 40 * MS, "{:?}", timing.delay());
+    }
+
+    #[test]
+    fn a_way_that_becomes_longer_is_not_held_back_for_once_that_is_known() {
+        let (mut timing, start) = (Timing::default(), Instant::now());
+        feed(&mut timing, start, 0, &[0; 300]);
+        feed(&mut timing, start, 300, &[150; 240]);
+        assert!(timing.delay() < 20 * MS, "{:?}", timing.delay());
+        // And jitter on the longer way is.
+        let jitter: Vec<u32> = (0..300).map(|n| 150 + n * 17 % 41).collect();
+        feed(&mut timing, start, 540, &jitter);
+        assert!(timing.delay() > 10 * MS, "{:?}", timing.delay());
     }
 
     #[test]

@@ -190,6 +190,24 @@ fn repairs_stay_within_their_budget_and_repetition_within_its_cap() {
     assert_eq!(count, 12);
 }
 
+#[test]
+fn a_path_that_does_not_keep_up_gets_no_repairs_until_it_does() {
+    use rtc::sansio::Protocol;
+    let start = Instant::now();
+    let wire = Arc::new(Wire::default());
+    wire.estimate.store(1_000_000, Ordering::Relaxed);
+    let mut resend = Resend::new(Arc::clone(&wire));
+    resend.bind_local_stream(&info());
+    resend.handle_write(media(start, SSRC, 7, &[1; 100])).expect("written");
+    written(&mut resend);
+    wire.congested.store(true, Ordering::Relaxed);
+    resend.handle_read(nack(start, &[7])).expect("read");
+    assert!(written(&mut resend).is_empty());
+    wire.congested.store(false, Ordering::Relaxed);
+    resend.handle_read(nack(start + Duration::from_millis(100), &[7])).expect("read");
+    assert_eq!(written(&mut resend).len(), 1);
+}
+
 /// As [`info`], for sound: no retransmission stream.
 fn sound() -> StreamInfo {
     StreamInfo { ssrc_rtx: None, payload_type_rtx: None, mime_type: "audio/opus".into(), ..info() }

@@ -133,6 +133,7 @@ fn a_way_that_becomes_longer_is_not_taken_for_a_queue_for_long() {
         tell(&format!("detour seed {seed}"), flow, s(8)..s(16));
         assert!(flow.viewer.longest_gap(s(6)..s(16)) < ms(350));
         assert!(flow.viewer.fps(s(8)..s(16)) > 28.0);
+        assert!(flow.viewer.latency(s(13)..s(16), 50) < ms(200));
         assert!(flow.at(s(12)) > 1_500_000.0, "{}", flow.at(s(12)));
     }
 }
