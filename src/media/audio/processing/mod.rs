@@ -44,9 +44,9 @@ const FULL_SCALE: f32 = 32_768.0;
 /// A microphone that gives this much is overdriven, and its echo no longer what a filter can tell.
 const OVERDRIVEN: f32 = 32_700.0;
 
-/// How fast the conversion of the reference follows the measured drift, millionths per block: 10 ppm a second, which an
-/// adaptive filter does not notice.
-const DRIFT_STEP_PPM: f64 = 0.1;
+/// How fast the conversion of the reference follows the measured drift, millionths per block: 100 ppm a second. The filter
+/// does not notice the steps, and every second with the wrong drift costs it more.
+const DRIFT_STEP_PPM: f64 = 1.0;
 
 /// The chain of one call.
 pub struct Processing {

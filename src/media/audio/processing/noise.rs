@@ -44,8 +44,8 @@ const STRETCH: u32 = 50;
 const STRETCHES: usize = 6;
 /// The voice is forgotten at so many dB a part: 1 dB a second.
 const FORGET_DB: f32 = 0.01;
-/// Smoothing of the level: about 50 ms.
-const SMOOTH: f32 = 0.2;
+/// Smoothing of the level: about 20 ms.
+const SMOOTH: f32 = 0.5;
 /// What stands for silence, dB (full scale 0).
 const SILENCE_DB: f32 = -100.0;
 
