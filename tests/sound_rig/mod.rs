@@ -306,14 +306,18 @@ pub(crate) fn record_during(folder: &Path, monitor: &str, action: impl FnOnce())
 
 /// The longest silence between sounds, milliseconds, in steps of 5 ms.
 pub(crate) fn longest_gap_ms(samples: &[f32]) -> usize {
+    gap_ms(samples).expect("there is hardly any sound")
+}
+
+/// The same; `None` if there is hardly any sound.
+pub(crate) fn gap_ms(samples: &[f32]) -> Option<usize> {
     let loud: Vec<usize> = samples
         .chunks(RATE / 200)
         .enumerate()
         .filter(|(_, piece)| rms(piece) > TONE_LEVEL / 8.0)
         .map(|(at, _)| at)
         .collect();
-    assert!(loud.len() > 100, "there is hardly any sound: {} ms", loud.len() * 5);
-    loud.windows(2).map(|pair| (pair[1] - pair[0] - 1) * 5).max().unwrap()
+    (loud.len() > 100).then(|| loud.windows(2).map(|pair| (pair[1] - pair[0] - 1) * 5).max()).flatten()
 }
 
 pub(crate) fn rms(samples: &[f32]) -> f32 {
