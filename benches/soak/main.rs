@@ -14,14 +14,16 @@
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
+#[path = "../shared/ear.rs"]
+mod ear;
 #[path = "../call/pressure.rs"]
 mod pressure;
+#[path = "../shared/talk.rs"]
+mod talk;
 
-mod ear;
 mod line;
 mod metronome;
 mod stop;
-mod talk;
 mod verdict;
 
 use clap::Parser;
