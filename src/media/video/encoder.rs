@@ -16,7 +16,7 @@ use super::pool::FramePool;
 use super::scale::Scaler;
 use super::stats::VideoSendStats;
 use super::worker::{Stop, Worker};
-use crate::media::ports::{EncodedFrame, SendControl, VideoCodec};
+use crate::media::ports::{EncodedFrame, LEVEL_40_MACROBLOCKS, SendControl, VideoCodec};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +37,6 @@ const REFINED_PICTURES: u32 = 30;
 /// … and then only so often, which tells the other side that the picture is still alive; shorter than a freeze
 /// (see [`super::stats`]).
 const STILL_INTERVAL: Duration = Duration::from_millis(125);
-/// Macroblocks of a picture at H.264 level 3.1 (ITU-T H.264 table A-1, MaxFS), the level that we signal.
-const LEVEL_31_MACROBLOCKS: u32 = 3600;
 /// RTP clock of video (RFC 6184 section 8.2.1).
 const RTP_CLOCK_HZ: u128 = 90_000;
 /// Room that an encoded picture usually fits into.
@@ -259,7 +257,7 @@ impl Stage {
             look: self.look,
             coarseness: self.encoder.as_ref().and_then(Encoder::coarseness),
             samples_per_second: self.load.samples_per_second(),
-            macroblocks: LEVEL_31_MACROBLOCKS,
+            macroblocks: self.control.video_macroblocks().min(LEVEL_40_MACROBLOCKS),
         };
         self.ladder.choose(&situation, now)
     }
