@@ -32,8 +32,12 @@ const H264_RTX_PAYLOAD_TYPE: u8 = 103;
 const VP8_PAYLOAD_TYPE: u8 = 96;
 const VP8_RTX_PAYLOAD_TYPE: u8 = 97;
 
-/// Constrained Baseline, level 3.1 (720p30), packetization mode 1 (RFC 6184 section 8.1). What every browser has.
-const H264_PARAMETERS: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+/// Constrained Baseline, packetization mode 1 (RFC 6184 section 8.1), which every browser has; the level is what we
+/// decode: 4.0 (1080p30) …
+const H264_PARAMETERS: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e028";
+/// … or 3.1 (720p30) on a machine with one core, which has the rest of the call to do as well.
+const H264_PARAMETERS_OF_ONE_CORE: &str =
+    "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
 /// In-band FEC and discontinuous transmission (RFC 7587 section 6.1).
 const OPUS_PARAMETERS: &str = "minptime=10;useinbandfec=1;usedtx=1";
 
@@ -74,9 +78,14 @@ fn opus() -> RTCRtpCodec {
     }
 }
 
+fn has_several_cores() -> bool {
+    std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
 fn video(codec: VideoCodec) -> RTCRtpCodec {
     let (mime_type, parameters) = match codec {
-        VideoCodec::H264 => (MIME_TYPE_H264, H264_PARAMETERS),
+        VideoCodec::H264 if has_several_cores() => (MIME_TYPE_H264, H264_PARAMETERS),
+        VideoCodec::H264 => (MIME_TYPE_H264, H264_PARAMETERS_OF_ONE_CORE),
         // It has parameters (RFC 7741 section 6.1), for receivers with limits that we do not have.
         VideoCodec::Vp8 => (MIME_TYPE_VP8, ""),
     };

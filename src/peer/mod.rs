@@ -8,6 +8,7 @@ mod chain;
 mod codecs;
 mod connection;
 mod handler;
+mod level;
 mod pacer;
 mod packetizer;
 mod path;

@@ -16,7 +16,7 @@ use super::pool::FramePool;
 use super::scale::Scaler;
 use super::stats::VideoSendStats;
 use super::worker::{Stop, Worker};
-use crate::media::ports::{EncodedFrame, SendControl, VideoCodec};
+use crate::media::ports::{EncodedFrame, LEVEL_40_MACROBLOCKS, SendControl, VideoCodec};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,8 +43,6 @@ const HELD_INTERVAL: Duration = Duration::from_millis(300);
 /// The first keyframe of a call goes over a path that nobody knows: it is made as if so many seconds of the rate were
 /// waiting already.
 const FIRST_BACKLOG: f64 = 0.2;
-/// Macroblocks of a picture at H.264 level 3.1 (ITU-T H.264 table A-1, MaxFS), the level that we signal.
-const LEVEL_31_MACROBLOCKS: u32 = 3600;
 /// RTP clock of video (RFC 6184 section 8.2.1).
 const RTP_CLOCK_HZ: u128 = 90_000;
 /// Room that an encoded picture usually fits into.
@@ -268,7 +266,7 @@ impl Stage {
             look: self.look,
             coarseness: self.encoder.as_ref().and_then(Encoder::coarseness),
             samples_per_second: self.load.samples_per_second(),
-            macroblocks: LEVEL_31_MACROBLOCKS,
+            macroblocks: self.control.video_macroblocks().min(LEVEL_40_MACROBLOCKS),
         };
         self.ladder.choose(&situation, now)
     }
