@@ -80,9 +80,16 @@ pub(super) fn fits(image: &RgbaImage, max_side: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::video::rgba::PixelOrder;
 
     fn image(width: usize, height: usize, bytes: usize) -> Arc<RgbaImage> {
-        Arc::new(RgbaImage { width, height, original: (width, height), pixels: vec![255; bytes] })
+        Arc::new(RgbaImage {
+            width,
+            height,
+            original: (width, height),
+            order: PixelOrder::Rgba,
+            pixels: vec![255; bytes],
+        })
     }
 
     #[test]
