@@ -38,8 +38,10 @@ const REFINED_PICTURES: u32 = 30;
 /// (see [`super::stats`]).
 const STILL_INTERVAL: Duration = Duration::from_millis(125);
 /// While the path does not keep up, a picture leaves only so often, as a sign of life: more would be in the way of the
-/// sound, and late.
-const HELD_INTERVAL: Duration = Duration::from_millis(300);
+/// sound, and late. By the second of them the other side has told what the path carries now, if anything gets through.
+const HELD_INTERVAL: Duration = Duration::from_millis(700);
+/// One that is asked for leaves this soon: whoever asks was heard.
+const HELD_KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
 /// The first keyframe of a call goes over a path that nobody knows: it is made as if so many seconds of the rate were
 /// waiting already.
 const FIRST_BACKLOG: f64 = 0.2;
@@ -272,7 +274,8 @@ impl Stage {
     }
 
     fn is_held(&self, now: Instant) -> bool {
-        let lately = self.last_left.is_some_and(|at| now.saturating_duration_since(at) < HELD_INTERVAL);
+        let interval = if self.keyframe { HELD_KEYFRAME_INTERVAL } else { HELD_INTERVAL };
+        let lately = self.last_left.is_some_and(|at| now.saturating_duration_since(at) < interval);
         lately && self.control.is_video_held()
     }
 

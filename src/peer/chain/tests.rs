@@ -191,7 +191,7 @@ fn repairs_stay_within_their_budget_and_repetition_within_its_cap() {
 }
 
 #[test]
-fn a_path_that_does_not_keep_up_gets_no_repairs_until_it_does() {
+fn what_was_lost_to_congestion_is_not_sent_into_it_again() {
     use rtc::sansio::Protocol;
     let start = Instant::now();
     let wire = Arc::new(Wire::default());
@@ -201,11 +201,18 @@ fn a_path_that_does_not_keep_up_gets_no_repairs_until_it_does() {
     resend.handle_write(media(start, SSRC, 7, &[1; 100])).expect("written");
     written(&mut resend);
     wire.congested.store(true, Ordering::Relaxed);
-    resend.handle_read(nack(start, &[7])).expect("read");
+    let later = start + Duration::from_millis(10);
+    resend.handle_write(media(later, SSRC, 8, &[1; 100])).expect("written");
+    written(&mut resend);
+    let asked = later + Duration::from_millis(100);
+    resend.handle_read(nack(asked, &[7])).expect("read");
     assert!(written(&mut resend).is_empty());
-    wire.congested.store(false, Ordering::Relaxed);
-    resend.handle_read(nack(start + Duration::from_millis(100), &[7])).expect("read");
+    // But a picture that left since then is mended, and the one before it not even afterwards.
+    resend.handle_read(nack(asked, &[8])).expect("read");
     assert_eq!(written(&mut resend).len(), 1);
+    wire.congested.store(false, Ordering::Relaxed);
+    resend.handle_read(nack(asked + Duration::from_millis(100), &[7])).expect("read");
+    assert!(written(&mut resend).is_empty());
 }
 
 /// As [`info`], for sound: no retransmission stream.

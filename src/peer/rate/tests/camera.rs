@@ -15,7 +15,8 @@ const KEYFRAME_BITS: f64 = 0.50;
 /// Bits that a picture costs however coarse it is: headers, and a bit here and there.
 const LEAST_BITS: f64 = 400.0;
 /// While the path does not keep up, a picture leaves only so often.
-const HELD_INTERVAL: Duration = Duration::from_millis(300);
+const HELD_INTERVAL: Duration = Duration::from_millis(700);
+const HELD_KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
 const FIRST_BACKLOG: f64 = 0.2;
 const SOURCE: Size = Size::HD;
 
@@ -82,7 +83,8 @@ impl Camera {
         if !self.cadence.admit(now, fps) && !self.keyframe {
             return None;
         }
-        if held && self.last.is_some_and(|last| now.saturating_duration_since(last) < HELD_INTERVAL) {
+        let interval = if self.keyframe { HELD_KEYFRAME_INTERVAL } else { HELD_INTERVAL };
+        if held && self.last.is_some_and(|last| now.saturating_duration_since(last) < interval) {
             return None;
         }
         self.last = Some(now);

@@ -71,6 +71,10 @@ pub(super) struct Flow {
     requests: VecDeque<(Duration, Part, usize)>,
     numbers: u32,
     keyframe: u32,
+    held: bool,
+    given_up: u32,
+    /// When a wish for a keyframe is heard.
+    wish: Option<Duration>,
     /// The part that the pacer gave last.
     last: Part,
     /// When each packet of media arrived, how long it took, and its octets.
@@ -106,6 +110,9 @@ impl Flow {
             requests: VecDeque::new(),
             numbers: 0,
             keyframe: 0,
+            held: false,
+            given_up: 0,
+            wish: None,
             last: (0, 0),
             arrivals: Vec::new(),
             estimates: Vec::new(),
@@ -211,6 +218,13 @@ impl Network {
             flow.viewer.handle_packet(self.epoch, at, number, index);
         }
         flow.viewer.show(self.epoch, self.now);
+        if flow.viewer.wants_keyframe(self.now) {
+            flow.wish = self.path.back(self.now).map(|back| self.now + back).or(flow.wish);
+        }
+        if flow.wish.is_some_and(|at| at <= self.now) {
+            flow.wish = None;
+            flow.camera.iter_mut().for_each(Camera::want_keyframe);
+        }
     }
 
     /// While the receiver stands still, what arrives is read at the end of it.
@@ -266,6 +280,9 @@ impl Network {
         let now = self.epoch + self.now;
         let Some(camera) = &mut flow.camera else { return };
         let held = flow.estimator.is_congested(now);
+        if !std::mem::replace(&mut flow.held, held) && held {
+            flow.given_up = flow.numbers;
+        }
         let Some(picture) = camera.capture(now, bits_per_second, held) else { return };
         let packets = packets(picture.octets);
         let (number, count) = (flow.numbers, packets.len());
@@ -290,12 +307,8 @@ impl Network {
         while flow.requests.front().is_some_and(|(at, ..)| *at <= self.now)
             && let Some((_, part, octets)) = flow.requests.pop_front()
         {
-            if part.0 < flow.keyframe {
-                // Whoever has the keyframe asks for nothing before it.
-                continue;
-            }
-            if flow.estimator.is_congested(now) {
-                flow.requests.push_back((self.now + ms(30), part, octets));
+            // Whoever has the keyframe asks for nothing before it, and what was lost to congestion is not sent again.
+            if part.0 < flow.keyframe || part.0 < flow.given_up || flow.estimator.is_congested(now) {
                 continue;
             }
             flow.pacer.handle_unpaced(now, octets);
@@ -371,9 +384,8 @@ impl Network {
             flow.reported = newest + 1;
         }
         outcomes.sort_by_key(|outcome| outcome.departed);
-        let black = self.path.is_black(self.now);
-        if !outcomes.is_empty() && !black {
-            flow.feedback.push_back((self.now + self.path.delay, outcomes));
+        if let Some(back) = self.path.back(self.now).filter(|_| !outcomes.is_empty()) {
+            flow.feedback.push_back((self.now + back, outcomes));
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Path {
     pub(super) blackouts: Vec<Range<Duration>>,
     /// The receiver's process stands still at random for up to so long, about three times a second.
     pub(super) stalls: Duration,
+    /// The way back is as busy as the way there, as in a call between two alike.
+    pub(super) symmetric: bool,
     /// Octets of a packet of the other direction's feedback, which takes its room twenty times a second.
     pub(super) chatter: usize,
     pub(super) busy_until: Duration,
@@ -61,6 +63,7 @@ impl Path {
             detours: Vec::new(),
             blackouts: Vec::new(),
             stalls: Duration::ZERO,
+            symmetric: false,
             chatter: 0,
             busy_until: Duration::ZERO,
             in_burst: false,
@@ -72,7 +75,7 @@ impl Path {
         self.capacity.iter().rev().find(|(from, _)| *from <= now).map_or(1.0, |(_, rate)| *rate)
     }
 
-    pub(super) fn is_black(&self, now: Duration) -> bool {
+    fn is_black(&self, now: Duration) -> bool {
         self.blackouts.iter().any(|range| range.contains(&now))
     }
 
@@ -86,6 +89,12 @@ impl Path {
         let chance = self.random.share();
         self.in_burst = if self.in_burst { chance >= leave } else { chance < enter };
         self.in_burst
+    }
+
+    /// How long the way back takes at present, if anything gets through.
+    pub(super) fn back(&self, now: Duration) -> Option<Duration> {
+        let waiting = if self.symmetric { self.busy_until.saturating_sub(now) } else { Duration::ZERO };
+        (!self.is_black(now) && waiting <= self.queue).then_some(self.delay + waiting)
     }
 
     /// When a packet sent now arrives, if it does.

@@ -14,6 +14,7 @@ fn path(bits_per_second: f64, seed: u64) -> Path {
     path.delay = ms(2);
     path.queue = Duration::from_secs_f64((15_000.0 * 8.0 / bits_per_second).max(0.3));
     path.chatter = 110;
+    path.symmetric = true;
     path
 }
 

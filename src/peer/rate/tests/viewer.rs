@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+/// How long a repair is waited for, and the time between two wishes for a keyframe: the reassembly's least.
+const REPAIR_WAIT: Duration = Duration::from_millis(250);
+const REQUEST_INTERVAL: Duration = Duration::from_millis(300);
 /// RTP ticks in a microsecond.
 const TICKS: f64 = 0.09;
 
@@ -34,6 +37,9 @@ pub(super) struct Shown {
 pub(super) struct Viewer {
     expected: BTreeMap<u32, Expected>,
     next: u32,
+    /// Since when something is missing before what has come, and when a keyframe was asked for.
+    missing: Option<Duration>,
+    asked: Option<Duration>,
     timing: Timing,
     presentation: Presentation<(Duration, u32)>,
     freezes: FreezeMeter,
@@ -57,6 +63,9 @@ impl Viewer {
     pub(super) fn handle_packet(&mut self, epoch: Instant, now: Duration, number: u32, index: usize) {
         if let Some(expected) = self.expected.get_mut(&number) {
             expected.here.insert(index);
+            if number > self.next {
+                self.missing.get_or_insert(now);
+            }
         }
         let is_whole = |expected: &Expected| expected.here.len() == expected.packets;
         // In order, or with a whole keyframe beyond what is missing.
@@ -69,11 +78,23 @@ impl Viewer {
             let rest = self.expected.split_off(&(number + 1));
             if let Some(expected) = std::mem::replace(&mut self.expected, rest).remove(&number) {
                 self.next = number + 1;
+                let beyond = self.expected.range(self.next + 1..).any(|(_, later)| !later.here.is_empty());
+                self.missing = beyond.then_some(now);
                 let ticks = (expected.captured.as_micros() as f64 * TICKS) as u32;
                 let due = self.timing.handle_picture(ticks, epoch + now);
                 self.presentation.push(due, (expected.captured, expected.height));
             }
         }
+    }
+
+    /// What is missing was waited for in vain.
+    pub(super) fn wants_keyframe(&mut self, now: Duration) -> bool {
+        let wants = self.missing.is_some_and(|since| now - since > REPAIR_WAIT)
+            && self.asked.is_none_or(|asked| now - asked > REQUEST_INTERVAL);
+        if wants {
+            self.asked = Some(now);
+        }
+        wants
     }
 
     /// Shows what is due.
