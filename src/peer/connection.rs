@@ -152,6 +152,7 @@ impl Connection {
             self.built.connection.remove_track(sender).await.map_err(PeerError::remote)?;
             self.without_video = true;
         }
+        self.remember_remote(&offer.sdp);
         let description = RTCSessionDescription::offer(offer.sdp.clone()).map_err(PeerError::remote)?;
         self.built.connection.set_remote_description(description).await.map_err(PeerError::remote)?;
         self.report_remote_tracks(&offer.sdp)?;
@@ -170,6 +171,7 @@ impl Connection {
     }
 
     async fn apply_answer(&mut self, answer: SessionDescription) -> Result<PeerEvent, PeerError> {
+        self.remember_remote(&answer.sdp);
         let description = RTCSessionDescription::answer(answer.sdp.clone()).map_err(PeerError::remote)?;
         self.built.connection.set_remote_description(description).await.map_err(PeerError::remote)?;
         if self.role.is_none() {
@@ -216,6 +218,13 @@ impl Connection {
                     self.built.wire.formats.set_original(payload_type, original);
                 }
             }
+        }
+    }
+
+    /// What the other side's checks will be signed with, before any of them can come.
+    fn remember_remote(&self, sdp: &str) {
+        if let Some(password) = sdp::attribute(sdp, "ice-pwd") {
+            self.built.handshake.set_remote_password(password);
         }
     }
 

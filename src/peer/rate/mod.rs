@@ -152,6 +152,9 @@ impl Estimator {
 
     /// Learns what became of packets, in the order in which they were sent; `rtt` where known.
     pub(super) fn handle_feedback(&mut self, now: Instant, outcomes: &[Outcome], rtt: Option<Duration>) {
+        let old =
+            outcomes.partition_point(|outcome| self.way_since.is_some_and(|since| outcome.departed < since));
+        let outcomes = &outcomes[old..];
         if outcomes.is_empty() || self.blind.is_some() {
             return;
         }
@@ -160,12 +163,6 @@ impl Estimator {
         let former = self.former.take();
         if let Some(former) = former {
             self.come_back(now, former);
-        }
-        let old =
-            outcomes.partition_point(|outcome| self.way_since.is_some_and(|since| outcome.departed < since));
-        let outcomes = &outcomes[old..];
-        if outcomes.is_empty() {
-            return;
         }
         if let Some(newest) = outcomes.iter().map(|outcome| outcome.departed).max() {
             self.flight.handle_report(now, newest);

@@ -26,6 +26,11 @@ pub(super) fn concerns_setup(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| *first < 128)
 }
 
+/// The datagram is of SRTP or SRTCP (RFC 7983 section 7).
+pub(super) fn is_media(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (128..192).contains(first))
+}
+
 /// The datagram itself, or what a relay's envelope holds.
 pub(super) fn unwrapped(datagram: &[u8]) -> &[u8] {
     match datagram {
@@ -45,6 +50,11 @@ pub(super) fn check(datagram: &[u8]) -> Option<Transaction> {
 /// The transaction that the answer to a check ends.
 pub(super) fn check_answer(datagram: &[u8]) -> Option<Transaction> {
     (stun_type(datagram)? == BINDING_SUCCESS).then(|| transaction(datagram)).flatten()
+}
+
+/// Whether a STUN message has an attribute of that type.
+pub(super) fn holds(datagram: &[u8], kind: u16) -> bool {
+    attribute(datagram, kind).is_some()
 }
 
 /// A record of a DTLS handshake, or the change of cipher that goes with it.

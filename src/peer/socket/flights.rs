@@ -153,7 +153,7 @@ impl<Way: Clone> Flights<Way> {
     }
 
     /// The handshake is complete on this side.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.said && self.heard
     }
 

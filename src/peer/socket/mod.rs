@@ -2,18 +2,24 @@
 //!
 //! The crate takes its sockets from a runtime that is given to it. This one is tokio's, but for one thing: whatever
 //! passes a socket while a connection is being set up passes [`flights`] as well, which knows when a piece of the DTLS
-//! handshake got lost and has it sent again. Media passes untouched, at the price of one comparison.
+//! handshake got lost and has it sent again, and [`nomination`], which saves that handshake a round trip of waiting; and media that comes before the handshake is
+//! complete waits for its keys in [`inbox`]. Afterwards media passes untouched, at the price of one comparison.
 
 mod datagram;
 mod flights;
+mod inbox;
+mod nomination;
 #[cfg(test)]
 mod tests;
 
 use flights::Flights;
+use inbox::Inbox;
+use nomination::Nominations;
 use std::future::Future;
 use std::io::{IoSliceMut, Result};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -26,20 +32,34 @@ use webrtc::runtime::{
 /// The way of a datagram out of this machine.
 type Way = (Arc<dyn AsyncUdpSocket>, SocketAddr);
 
-/// The handshake of one connection: its sockets report to it, its task repeats what got lost.
+/// What is known of the connection's beginning.
+#[derive(Debug, Default)]
+struct State {
+    flights: Flights<Way>,
+    nominations: Nominations<Way>,
+}
+
+/// The setting up of one connection: its sockets report to it, its task repeats what got lost.
 #[derive(Debug, Default)]
 pub(super) struct Handshake {
     /// Held for a few comparisons, by the crate's driver for each datagram of a handshake or check, and by our task.
-    flights: Mutex<Flights<Way>>,
+    state: Mutex<State>,
     /// There is another time to wait for.
     changed: Notify,
+    /// The handshake is complete on this side.
+    over: AtomicBool,
 }
 
 impl Handshake {
+    /// The `ice-pwd` of the other side's newest description.
+    pub(super) fn set_remote_password(&self, password: &str) {
+        self.state().nominations.set_password(password);
+    }
+
     /// Repeats what gets lost, for as long as the connection lives; to be aborted with it.
     pub(super) async fn run(self: Arc<Self>) {
         loop {
-            let due = self.flights().poll_timeout();
+            let due = self.poll_timeout();
             let wait = async {
                 match due {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -50,8 +70,7 @@ impl Handshake {
                 () = wait => {}
                 () = self.changed.notified() => continue,
             }
-            let flight = self.flights().handle_timeout(Instant::now());
-            for ((socket, to), datagram) in flight {
+            for ((socket, to), datagram) in self.handle_timeout(Instant::now()) {
                 if let Err(error) = socket.send_to(&datagram, to).await {
                     tracing::debug!(%error, "a piece of the handshake could not be sent again");
                 }
@@ -59,19 +78,41 @@ impl Handshake {
         }
     }
 
-    fn flights(&self) -> MutexGuard<'_, Flights<Way>> {
-        // What a panic elsewhere left behind is still a list of datagrams.
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn poll_timeout(&self) -> Option<Instant> {
+        let state = self.state();
+        [state.flights.poll_timeout(), state.nominations.poll_timeout()].into_iter().flatten().min()
     }
 
-    fn sent(&self, socket: &Arc<dyn AsyncUdpSocket>, transmit: &Transmit<'_>) {
+    /// Nominations first: without one, the other side does not take the handshake.
+    fn handle_timeout(&self, now: Instant) -> Vec<(Way, Vec<u8>)> {
+        let mut state = self.state();
+        let mut again = state.nominations.handle_timeout(now);
+        again.extend(state.flights.handle_timeout(now));
+        again
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What a panic elsewhere left behind are still lists of datagrams.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Datagrams leave. The answer to one of them that is not to be waited for.
+    fn sent(&self, socket: &Arc<dyn AsyncUdpSocket>, transmit: &Transmit<'_>) -> Option<Vec<u8>> {
         let step = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+        let mut answer = None;
         for datagram in transmit.contents.chunks(step).filter(|datagram| datagram::concerns_setup(datagram)) {
-            let way = (Arc::clone(socket), transmit.destination);
-            if self.flights().handle_sent(way, datagram, Instant::now()) {
+            let now = Instant::now();
+            let way = || (Arc::clone(socket), transmit.destination);
+            let from = socket.local_addr().ok();
+            let mut state = self.state();
+            let nominated = from.and_then(|from| state.nominations.handle_sent(way(), datagram, from, now));
+            if state.flights.handle_sent(way(), datagram, now) || nominated.is_some() {
                 self.changed.notify_one();
             }
+            self.over.store(state.flights.is_over(), Ordering::Relaxed);
+            answer = nominated.or(answer);
         }
+        answer
     }
 
     fn received(&self, buffer: &[u8], meta: &RecvMeta) {
@@ -79,10 +120,17 @@ impl Handshake {
         for datagram in
             filled.chunks(meta.stride.max(1)).filter(|datagram| datagram::concerns_setup(datagram))
         {
-            if self.flights().handle_received(datagram, Instant::now()) {
+            let mut state = self.state();
+            state.nominations.handle_received(datagram);
+            if state.flights.handle_received(datagram, Instant::now()) {
                 self.changed.notify_one();
             }
+            self.over.store(state.flights.is_over(), Ordering::Relaxed);
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 }
 
@@ -104,7 +152,7 @@ impl Runtime for Sockets {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> Result<Arc<dyn AsyncUdpSocket>> {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        Ok(Arc::new(Socket { inner, handshake: Arc::clone(&self.0) }))
+        Ok(Arc::new(Socket { inner, handshake: Arc::clone(&self.0), inbox: Mutex::default() }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> Result<Arc<dyn AsyncTcpListener>> {
@@ -151,6 +199,14 @@ impl Runtime for Sockets {
 struct Socket {
     inner: Arc<dyn AsyncUdpSocket>,
     handshake: Arc<Handshake>,
+    /// Read and written by the crate's driver alone, in turn.
+    inbox: Mutex<Inbox>,
+}
+
+impl Socket {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl AsyncUdpSocket for Socket {
@@ -161,8 +217,10 @@ impl AsyncUdpSocket for Socket {
     fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<Result<usize>> {
         let sent = self.inner.poll_send(context, transmit);
         // What the system refuses is as lost as what the network loses, and may be tried again like that.
-        if sent.is_ready() {
-            self.handshake.sent(&self.inner, transmit);
+        if sent.is_ready()
+            && let Some(answer) = self.handshake.sent(&self.inner, transmit)
+        {
+            self.inbox().answer(transmit.destination, answer);
         }
         sent
     }
@@ -173,13 +231,36 @@ impl AsyncUdpSocket for Socket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<Result<usize>> {
-        let received = self.inner.poll_recv(context, buffers, meta);
-        if let Poll::Ready(Ok(count)) = &received {
-            for (buffer, meta) in buffers.iter().zip(meta.iter()).take(*count) {
-                self.handshake.received(buffer, meta);
+        loop {
+            let over = self.handshake.is_over();
+            match self.inbox().poll(context, over, buffers, meta) {
+                inbox::Polled::Datagram => return Poll::Ready(Ok(1)),
+                inbox::Polled::Pause => return Poll::Pending,
+                inbox::Polled::Nothing => {}
             }
+            let received = self.inner.poll_recv(context, buffers, meta);
+            match &received {
+                Poll::Ready(Ok(count)) => {
+                    for (buffer, meta) in buffers.iter().zip(meta.iter()).take(*count) {
+                        self.handshake.received(buffer, meta);
+                    }
+                    // The driver asks for one message at a time.
+                    let first = buffers.first().zip(meta.first()).filter(|_| *count == 1);
+                    if !over
+                        && let Some((buffer, meta)) = first
+                        && self.inbox().hold(buffer, meta, Instant::now())
+                    {
+                        continue;
+                    }
+                    if !over && self.handshake.is_over() {
+                        self.inbox().pause();
+                    }
+                }
+                Poll::Ready(Err(_)) => {}
+                Poll::Pending => self.inbox().set_reader(context),
+            }
+            return received;
         }
-        received
     }
 
     fn max_gso_segments(&self) -> usize {

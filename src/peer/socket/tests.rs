@@ -2,6 +2,8 @@
 
 use super::datagram;
 use super::flights::Flights;
+use super::inbox::{Inbox, Polled};
+use super::nomination::Nominations;
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
@@ -201,6 +203,69 @@ fn a_relays_envelope_is_seen_through() {
         assert_eq!(records.len(), 1);
         assert_eq!((records[0].number, records[0].message), (9, Some((3, 0))));
     }
+}
+
+#[test]
+fn a_nomination_is_answered_at_once_and_repeated_until_it_is_really_answered() {
+    use rtc::stun::message::Message;
+    let now = Instant::now();
+    let here = "192.0.2.1:5000".parse().expect("an address");
+    let mut nomination = check(3, 0x0001);
+    nomination.extend_from_slice(&[0x00, 0x25, 0, 0]);
+    let mut nominations = Nominations::default();
+    assert_eq!(nominations.handle_sent((), &nomination, here, now), None, "nobody could sign the answer");
+    nominations.set_password("0123456789abcdef0123456789abcdef");
+    assert_eq!(nominations.handle_sent((), &check(2, 0x0001), here, now), None, "an ordinary check");
+    let answer = nominations.handle_sent((), &nomination, here, now).expect("an answer");
+    assert_eq!(datagram::check_answer(&answer), Some([3; 12]));
+    Message::new().unmarshal_binary(&answer).expect("a message");
+    for _ in 0..3 {
+        let due = nominations.poll_timeout().expect("it is repeated");
+        assert_eq!(nominations.handle_timeout(due), [((), nomination.clone())]);
+    }
+    nominations.handle_received(&check(3, 0x0101));
+    assert_eq!(nominations.poll_timeout(), None);
+}
+
+/// Takes what there is: the first octet of a datagram.
+fn read(inbox: &mut Inbox, over: bool) -> Result<u8, Polled> {
+    let (mut room, mut meta) = ([0; 64], [webrtc::runtime::RecvMeta::default()]);
+    let mut buffers = [std::io::IoSliceMut::new(&mut room)];
+    let context = std::task::Context::from_waker(std::task::Waker::noop());
+    match inbox.poll(&context, over, &mut buffers, &mut meta) {
+        Polled::Datagram => Ok(room[0]),
+        other => Err(other),
+    }
+}
+
+#[test]
+fn media_without_keys_waits_for_the_end_of_the_handshake_and_for_the_reader_to_note_it() {
+    let now = Instant::now();
+    let mut inbox = Inbox::default();
+    let mut came = webrtc::runtime::RecvMeta::default();
+    (came.addr, came.len, came.stride) = ("192.0.2.1:5000".parse().expect("an address"), 4, 2);
+    assert!(inbox.hold(&[128, 0, 129, 0], &came, now), "two datagrams that came as one");
+    assert!(!inbox.hold(&[22, 0, 22, 0], &came, now), "the handshake itself does not wait");
+    assert_eq!(read(&mut inbox, false), Err(Polled::Nothing));
+    inbox.answer(came.addr, vec![1, 1]);
+    assert_eq!(read(&mut inbox, false), Ok(1), "an answer does not either");
+    inbox.pause();
+    assert_eq!(read(&mut inbox, true), Err(Polled::Pause));
+    assert_eq!([read(&mut inbox, true), read(&mut inbox, true)], [Ok(128), Ok(129)]);
+    assert_eq!(read(&mut inbox, true), Err(Polled::Nothing));
+}
+
+#[test]
+fn no_more_media_than_so_much_waits_and_not_for_ever() {
+    let now = Instant::now();
+    let mut came = webrtc::runtime::RecvMeta::default();
+    (came.addr, came.len, came.stride) = ("192.0.2.1:5000".parse().expect("an address"), 2, 2);
+    let mut inbox = Inbox::default();
+    let held = (0..1000).take_while(|_| inbox.hold(&[128, 0], &came, now)).count();
+    assert!((16..1000).contains(&held), "{held}");
+    let mut inbox = Inbox::default();
+    assert!(inbox.hold(&[128, 0], &came, now));
+    assert!(!inbox.hold(&[128, 0], &came, now + Duration::from_secs(10)));
 }
 
 proptest::proptest! {
