@@ -301,7 +301,17 @@ navigator.mediaDevices.getUserMedia = async () => {
 };
 </script><script>""",
         1,
-    ).replace("PROCESSING", json.dumps(processing)).replace("</html>", "") + f"<script>join({port}, 'near')</script>"
+    ).replace("PROCESSING", json.dumps(processing)).replace("</html>", "") + """<script>
+// The far end sends no picture, and the page's video element plays nothing before it has one.
+const voice = new Audio();
+setInterval(() => {
+  const [track] = remote.srcObject?.getAudioTracks() ?? [];
+  if (!track || voice.srcObject) return;
+  voice.srcObject = new MediaStream([track]);
+  voice.play();
+}, 100);
+join(PORT, "near");
+</script>""".replace("PORT", str(port))
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
