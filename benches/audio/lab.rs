@@ -6,6 +6,7 @@
 use crate::link::direction::Direction;
 use crate::link::random::Random;
 use crate::link::schedule::Schedule;
+use ahoy::media::audio::redundancy::Redundancy;
 use ahoy::media::audio::{BLOCK, Encoded, Encoder, FRAME, OpusDecoder, Playout, PlayoutStats};
 use ahoy::media::ports::ReceivedPacket;
 use bytes::Bytes;
@@ -30,8 +31,8 @@ pub(crate) struct Way {
     pub(crate) bits_per_second: u32,
     /// In-band FEC, as much of it as the reports of loss ask for.
     pub(crate) fec: bool,
-    /// Each packet carries the one before it whole (RFC 2198).
-    pub(crate) twice: bool,
+    /// Packets carry an earlier one, whole, once the reports tell of loss.
+    pub(crate) carries: bool,
     /// A lost packet is asked for so often (RFC 4585).
     pub(crate) requests: u8,
 }
@@ -79,6 +80,7 @@ pub(crate) fn run(voice: &[f32], times: usize, path: &Path, way: Way, seed: u64)
     let [mut forth, mut back] =
         [1, 2].map(|way| Direction::new(path.schedule.clone(), random.split(way).next()));
     let mut encoder = Encoder::new().unwrap();
+    let mut redundancy = Redundancy::default();
     let mut playout = Playout::new(OpusDecoder::new().unwrap());
     let start = Instant::now() + Duration::from_secs(10);
     let mut frames = said.chunks_exact(FRAME).enumerate().peekable();
@@ -97,20 +99,19 @@ pub(crate) fn run(voice: &[f32], times: usize, path: &Path, way: Way, seed: u64)
                 continue;
             };
             let number = sent.len() as u32;
-            let carried = data.len() * if way.twice { 2 } else { 1 };
-            octets += carried;
-            forth.handle_packet(now, packet(number, way.twice, carried));
-            sent.push(Sent { timestamp: (n * FRAME) as u32, payload: data, repeated: false });
+            let timestamp = (n * FRAME) as u32;
+            let data = redundancy.wrap(data, timestamp, way.carries && loss > 0.0);
+            octets += data.len();
+            forth.handle_packet(now, packet(number, data.len()));
+            sent.push(Sent { timestamp, payload: data, repeated: false });
         }
         while let Some((at, packet)) = forth.poll_packet(now) {
             let number = u32::from_be_bytes([packet[1], packet[2], packet[3], packet[4]]);
-            for number in number.saturating_sub(u32::from(packet[0]))..=number {
-                if missing.came.insert(number) {
-                    if let Some((asked, 1)) = missing.asked.remove(&number) {
-                        round_trip = at.saturating_sub(asked).max(round_trip);
-                    }
-                    insert(&mut playout, start + at, number, &sent[number as usize]);
+            if missing.came.insert(number) {
+                if let Some((asked, 1)) = missing.asked.remove(&number) {
+                    round_trip = at.saturating_sub(asked).max(round_trip);
                 }
+                insert(&mut playout, start + at, number, &sent[number as usize]);
             }
             for lost in missing.next..number.max(missing.next) {
                 if !missing.came.contains(&lost) {
@@ -137,10 +138,10 @@ pub(crate) fn run(voice: &[f32], times: usize, path: &Path, way: Way, seed: u64)
             let value = u32::from_be_bytes([packet[1], packet[2], packet[3], packet[4]]);
             if packet[0] == 0 {
                 loss = value as f32 / 256.0;
-            } else if let Some(again) = sent.get_mut(value as usize).filter(|sent| !sent.repeated) {
-                again.repeated = way.requests == 1;
-                octets += again.payload.len();
-                forth.handle_packet(now, self::packet(value, false, again.payload.len()));
+            } else if let Some(asked) = sent.get_mut(value as usize).filter(|sent| !sent.repeated) {
+                asked.repeated = way.requests == 1;
+                octets += asked.payload.len();
+                forth.handle_packet(now, self::packet(value, asked.payload.len()));
             }
         }
         while let Some((_, block)) = blocks.next_if(|(n, _)| *n as u32 * 10 * STEP + PULL_PHASE <= now) {
@@ -167,9 +168,9 @@ fn insert(playout: &mut Playout<OpusDecoder>, arrived: Instant, number: u32, sen
     });
 }
 
-/// An IP packet: whether it also carries the one before it, its number, and as long as the real one.
-fn packet(number: u32, twice: bool, octets: usize) -> Vec<u8> {
-    padded(u8::from(twice), number, octets + OVERHEAD)
+/// An IP packet: its number, and as long as the real one.
+fn packet(number: u32, octets: usize) -> Vec<u8> {
+    padded(0, number, octets + OVERHEAD)
 }
 
 fn report(loss: f64) -> Vec<u8> {

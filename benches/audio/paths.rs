@@ -16,11 +16,11 @@ const WAYS: [Way; 6] = [
     Way { name: "48 kbit/s, no FEC", fec: false, ..PLAIN },
     PLAIN,
     Way { name: "24 kbit/s", bits_per_second: 24_000, ..PLAIN },
-    Way { name: "24 kbit/s twice (RED)", bits_per_second: 24_000, fec: false, twice: true, ..PLAIN },
-    Way { name: "48 kbit/s, asked once (NACK)", requests: 1, ..PLAIN },
-    Way { name: "48 kbit/s, asked twice", requests: 2, ..PLAIN },
+    Way { name: "24 kbit/s and an earlier one", bits_per_second: 24_000, carries: true, ..PLAIN },
+    Way { name: "48 kbit/s, asked for once (NACK)", requests: 1, ..PLAIN },
+    Way { name: "48 kbit/s and an earlier one", carries: true, ..PLAIN },
 ];
-const PLAIN: Way = Way { name: "48 kbit/s", bits_per_second: 48_000, fec: true, twice: false, requests: 0 };
+const PLAIN: Way = Way { name: "48 kbit/s", bits_per_second: 48_000, fec: true, carries: false, requests: 0 };
 /// How often the speech is said: the first time the buffer settles, the others are scored.
 const SAID: usize = 3;
 /// On paths whose clocks drift: five minutes.

@@ -139,6 +139,7 @@ pub struct SendControl {
     /// Share of packets that the remote lost, in 1/256 (RFC 3550 section 6.4.1).
     audio_loss_256th: AtomicU32,
     video_held: AtomicBool,
+    audio_twice: AtomicBool,
     keyframe_wanted: AtomicBool,
     sending: AtomicBool,
     keyframe_requests: AtomicU64,
@@ -155,6 +156,7 @@ impl SendControl {
             audio_bits_per_second: AtomicU32::new(32_000),
             audio_loss_256th: AtomicU32::new(0),
             video_held: AtomicBool::new(false),
+            audio_twice: AtomicBool::new(false),
             keyframe_wanted: AtomicBool::new(false),
             sending: AtomicBool::new(false),
             keyframe_requests: AtomicU64::new(0),
@@ -225,6 +227,16 @@ impl SendControl {
     /// Sets that share from the `fraction lost` octet of a receiver report.
     pub fn set_audio_fraction_lost(&self, fraction_lost: u8) {
         self.audio_loss_256th.store(u32::from(fraction_lost), Ordering::Relaxed);
+    }
+
+    /// Whether packets of sound carry an earlier one too.
+    pub fn audio_twice(&self) -> bool {
+        self.audio_twice.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether they do.
+    pub fn set_audio_twice(&self, twice: bool) {
+        self.audio_twice.store(twice, Ordering::Relaxed);
     }
 
     /// Asks the encoder for a keyframe with its next picture.

@@ -89,7 +89,7 @@ pub(super) async fn build(
     let estimator = Estimator::new(start, f64::from(config.max_bits_per_second));
     let (bindings, agreed) = watch::channel(Bindings::default());
     let registry = Registry::new()
-        .with(Slot::from(1_400), Repeat::default())
+        .with(Slot::from(1_400), Repeat::new(Arc::clone(&wire)))
         .with(
             Slot::from(1_500),
             bound(Transport::new(Arc::clone(&control), Arc::clone(&wire), estimator), &agreed),

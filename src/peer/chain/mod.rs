@@ -37,6 +37,7 @@ mod reordering;
 pub(super) mod repeat;
 pub(super) mod request;
 pub(super) mod resend;
+mod sound_loss;
 pub(super) mod tap;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@
 use super::gaps::{Gaps, Noted};
 use super::wire::Wire;
 use super::{Belt, belt_protocol};
+use crate::media::audio::redundancy;
 use crate::media::ports::SendControl;
 use rtc::interceptor::{Attribute, AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
@@ -87,6 +88,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Request {
             let limit = self.control.reception().repair_limit();
             let noted = gaps.note(tagged.now, packet.header.sequence_number, repair, limit);
             let sound = gaps.is_sound();
+            if sound && redundancy::unwrap(&packet.payload).is_some() {
+                gaps.note_carrier(tagged.now);
+            }
             if !sound {
                 self.count(noted);
             }

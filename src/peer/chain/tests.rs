@@ -245,7 +245,7 @@ fn sound_is_asked_for_once_and_only_on_a_short_path() {
 fn sound_is_repeated_to_the_last_bit_and_once() {
     use rtc::sansio::Protocol;
     let now = Instant::now();
-    let mut repeat = Repeat::default();
+    let mut repeat = Repeat::new(Arc::default());
     repeat.bind_local_stream(&sound());
     let mut sent = Vec::new();
     for sequence in [65_535, 0, 1] {
@@ -261,7 +261,7 @@ fn sound_is_repeated_to_the_last_bit_and_once() {
         assert_eq!(written(&mut repeat), answers);
     }
     // Who has a retransmission stream is answered there.
-    let mut repeat = Repeat::default();
+    let mut repeat = Repeat::new(Arc::default());
     repeat.bind_local_stream(&info());
     repeat.handle_write(media(now, SSRC, 5, &[1])).expect("written");
     written(&mut repeat);

@@ -133,7 +133,9 @@ impl Transport {
     fn renew(&mut self, now: Instant) {
         let protection = f64::from(self.wire.protection.load(Ordering::Relaxed));
         let repairs = self.repairs.bits_per_second(now);
-        self.publish(repairs + protection);
+        // Sound that travels twice takes its second half from the pictures.
+        let twice = if self.control.audio_twice() { self.control.audio_bits_per_second() } else { 0 };
+        self.publish(repairs + protection + f64::from(twice));
         self.hold(now);
     }
 

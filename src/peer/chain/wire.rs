@@ -79,6 +79,10 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) video_lost: AtomicU64,
     /// Audio packets that never came.
     pub(in crate::peer) audio_lost: AtomicU64,
+    /// Packets of our sound that the remote asked for again.
+    pub(in crate::peer) sound_requested: AtomicU64,
+    /// The remote asks for missing sound. Only programs of our kind do.
+    pub(in crate::peer) sound_nack: AtomicBool,
     /// SSRC of the remote picture being shown; 0 before the first packet.
     pub(in crate::peer) video_ssrc: AtomicU32,
     /// Round-trip time in microseconds, smoothed; 0 before the first measurement.
