@@ -8,6 +8,8 @@ use std::path::Path;
 /// The first and the last minutes that are compared; the first are also left out where memory is looked at. Of a short
 /// run, a quarter of it.
 const EDGE_MINUTES: usize = 10;
+/// A minute is calm if an ordinary thread was never woken later than this in it, milliseconds.
+const CALM_MS: f64 = 15.0;
 /// What makes a run a failed one.
 const DRIFT_MS: f64 = 10.0;
 const GROWTH_KIB: f64 = 2048.0;
@@ -56,11 +58,21 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Value>, String> {
 pub(crate) fn judge(lines: &[Value]) -> Verdict {
     let edge = EDGE_MINUTES.min((lines.len() / 4).max(1));
     let mut findings = Vec::new();
-    for (direction, who) in
-        [(0, format!("{} to {}", NAMES[0], NAMES[1])), (1, format!("{} to {}", NAMES[1], NAMES[0]))]
-    {
-        let delays = points(lines, |line| line["delay_ms"][direction]["median"].as_f64());
-        findings.push(drift(&who, &delays, lines.len(), edge));
+    let calm: Vec<Value> = lines
+        .iter()
+        .filter(|line| line["late_ms"].as_f64().is_some_and(|late| late < CALM_MS))
+        .cloned()
+        .collect();
+    // Buffers grow for as long as the machine is busy, and are meant to.
+    let (judged, which) = if calm.len() >= 2 * edge {
+        (&calm[..], "calm minutes")
+    } else {
+        (lines, "minutes, hardly any of them calm")
+    };
+    for direction in 0..NAMES.len() {
+        let delays = points(judged, |line| line["delay_ms"][direction]["median"].as_f64());
+        let (from, to) = (NAMES[direction], NAMES[1 - direction]);
+        findings.push(drift(&format!("{from} to {to}"), &delays, (judged.len(), which), edge));
     }
     for name in NAMES {
         let memory = points(&lines[edge..], |line| line[name]["rss_kib"].as_f64());
@@ -101,10 +113,10 @@ fn points(lines: &[Value], value: impl Fn(&Value) -> Option<f64>) -> Vec<(f64, f
     lines.iter().filter_map(|line| Some((line["minute"].as_f64()?, value(line)?))).collect()
 }
 
-fn drift(who: &str, delays: &[(f64, f64)], minutes: usize, edge: usize) -> Finding {
+fn drift(who: &str, delays: &[(f64, f64)], (minutes, which): (usize, &str), edge: usize) -> Finding {
     let what = format!("delay, {who}");
     if delays.len() * 2 < minutes || delays.len() < 2 {
-        let figures = format!("measured in {} of {minutes} minutes only", delays.len());
+        let figures = format!("measured in {} of {minutes} {which} only", delays.len());
         return Finding { what, figures, good: false };
     }
     let edge = edge.min(delays.len() / 2);
@@ -112,8 +124,8 @@ fn drift(who: &str, delays: &[(f64, f64)], minutes: usize, edge: usize) -> Findi
     let lowest = delays.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
     let highest = delays.iter().map(|point| point.1).fold(0.0, f64::max);
     let figures = format!(
-        "median {:.1} ms ({lowest:.1} to {highest:.1}); fit {:+.1} ms an hour; first minutes {first:.1} ms, last \
-         {last:.1} ms",
+        "{minutes} {which}: median {:.1} ms ({lowest:.1} to {highest:.1}); fit {:+.1} ms an hour; the first {edge} \
+         {first:.1} ms, the last {last:.1} ms",
         median(delays),
         slope(delays) * 60.0
     );
