@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Video may leave this many times faster than the estimate, so that a keyframe does not wait for its average
 /// (libwebrtc `PacedSender::kDefaultPaceMultiplier`).
-const MULTIPLIER: f64 = 2.5;
+pub(super) const MULTIPLIER: f64 = 2.5;
 /// Slowest pace, bits per second: below it a single packet would hold up everything behind it.
 const MIN_BITS_PER_SECOND: f64 = 150_000.0;
 /// Idle time that may be made up for in one burst: the granularity of timers.
