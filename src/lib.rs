@@ -70,6 +70,8 @@
 //! * PulseAudio (and PipeWire in its place) is spoken to by a client of our own, not through `cpal`: that polled the
 //!   latency of each stream and cleared a megabyte for every read, which cost 160 ms of processor time a second, told
 //!   nothing of devices that come and go, and could not let go of a device without the server's consent.
+//! * Lost packets of a picture are asked for, and over long paths that lose by chance also given back by parities
+//!   (`peer::fec`): on others those cost more than they mend (`peer/tests/network/decision.rs` has the figures).
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]

@@ -4,9 +4,11 @@ use super::chain::bound::{Bindings, Bound};
 use super::chain::clock::Clock;
 use super::chain::deliver::Deliver;
 use super::chain::feedback::Feedback;
+use super::chain::protect::Protect;
 use super::chain::repeat::Repeat;
 use super::chain::request::Request;
 use super::chain::resend::Resend;
+use super::chain::restore::Restore;
 use super::chain::tap::Tap;
 use super::chain::transport::Transport;
 use super::chain::unwrap::Unwrap;
@@ -63,6 +65,7 @@ pub(super) struct Built {
     pub(super) audio_ssrc: u32,
     pub(super) video_ssrc: u32,
     pub(super) repair_ssrc: u32,
+    pub(super) parity_ssrc: u32,
     /// Tells the chain of our picture's stream, after each negotiation.
     pub(super) bindings: watch::Sender<Bindings>,
     /// Codecs that we would rather send, best first.
@@ -84,6 +87,7 @@ pub(super) async fn build(
     // SSRCs are random (RFC 3550 section 8.1) and differ among themselves.
     let audio_ssrc = rand::random::<u32>() | 1;
     let (video_ssrc, repair_ssrc) = (audio_ssrc.wrapping_add(2), audio_ssrc.wrapping_add(4));
+    let parity_ssrc = audio_ssrc.wrapping_add(6);
 
     let start = f64::from(START_BITS_PER_SECOND);
     let estimator = Estimator::new(start, f64::from(config.max_bits_per_second));
@@ -95,7 +99,9 @@ pub(super) async fn build(
             bound(Transport::new(Arc::clone(&control), Arc::clone(&wire), estimator), &agreed),
         )
         .with(Slot::NackResponder, bound(Resend::new(Arc::clone(&wire)), &agreed))
+        .with(Slot::FecEncoder, bound(Protect::new(Arc::clone(&wire)), &agreed))
         .with(Slot::from(6_500), Unwrap::new(Arc::clone(&wire)))
+        .with(Slot::from(6_600), Restore::new(Arc::clone(&wire)))
         .with(Slot::NackGenerator, Request::new(Arc::clone(&wire), Arc::clone(&control), video_ssrc))
         .with(Slot::from(6_400), Feedback::default())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
@@ -127,11 +133,11 @@ pub(super) async fn build(
     let connection: Arc<dyn PeerConnection> = Arc::new(connection);
 
     let stream = format!("{:016x}", rand::random::<u64>());
-    let track = |kind, ssrc, repair| {
-        Arc::new(TrackLocalStaticRTP::new(codecs::local_track(&stream, kind, ssrc, repair)))
+    let track = |kind, ssrc, extra| {
+        Arc::new(TrackLocalStaticRTP::new(codecs::local_track(&stream, kind, ssrc, extra)))
     };
     let audio_track = track(RtpCodecKind::Audio, audio_ssrc, None);
-    let video_track = track(RtpCodecKind::Video, video_ssrc, Some(repair_ssrc));
+    let video_track = track(RtpCodecKind::Video, video_ssrc, Some((repair_ssrc, parity_ssrc)));
     // `addTrack` and not `addTransceiver`: a remote offer's sections then take these (RFC 8829 section 5.10).
     let audio_sender = connection.add_track(audio_track.clone()).await.map_err(PeerError::setup)?;
     let video_sender = connection.add_track(video_track.clone()).await.map_err(PeerError::setup)?;
@@ -147,6 +153,7 @@ pub(super) async fn build(
         audio_ssrc,
         video_ssrc,
         repair_ssrc,
+        parity_ssrc,
         bindings,
         video_codecs: config.video_codecs.clone(),
         overflowed,

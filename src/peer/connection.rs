@@ -244,8 +244,8 @@ impl Connection {
         match self.built.video_sender.get_parameters().await {
             Ok(parameters) => {
                 agreement.video = codecs::negotiated(&parameters, preferred);
-                let (ssrc, repair_ssrc) = (self.built.video_ssrc, self.built.repair_ssrc);
-                let bindings = codecs::bindings(&parameters, ssrc, repair_ssrc);
+                let Built { video_ssrc, repair_ssrc, parity_ssrc, .. } = self.built;
+                let bindings = codecs::bindings(&parameters, video_ssrc, repair_ssrc, parity_ssrc);
                 self.built.bindings.send_if_modified(|current| {
                     let changed = !codecs::same(current, &bindings);
                     if changed {

@@ -190,7 +190,7 @@ impl Sender {
         }
     }
 
-    /// Lets the pacer know what goes on in the chain: the pace, a probe, repairs.
+    /// Lets the pacer know what goes on in the chain: the pace, a probe, repairs and parities.
     fn set_pace(&mut self) {
         let pace = f64::from(self.wire.pace.load(Ordering::Relaxed));
         let probe = match self.wire.probe.load(Ordering::Relaxed) {
@@ -198,7 +198,7 @@ impl Sender {
             rate => Some(f64::from(rate)),
         };
         self.pacer.set_pace(pace, probe);
-        let repaired = self.wire.repaired_octets.swap(0, Ordering::Relaxed);
+        let repaired = self.wire.unpaced_octets.swap(0, Ordering::Relaxed);
         if repaired > 0 {
             self.pacer.handle_unpaced(Instant::now(), repaired as usize);
         }

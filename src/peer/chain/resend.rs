@@ -178,7 +178,7 @@ impl Resend {
                 }
                 let repair = history.repair_of(&original, &self.wire.repair_sequence);
                 let octets = repair.header.marshal_size() + repair.payload.len();
-                self.wire.repaired_octets.fetch_add(octets as u32, Ordering::Relaxed);
+                self.wire.unpaced_octets.fetch_add(octets as u32, Ordering::Relaxed);
                 self.wire.retransmitted.fetch_add(1, Ordering::Relaxed);
                 self.belt.write.push_back(TaggedPacket {
                     now,

@@ -339,6 +339,13 @@ impl Estimator {
         self.probes.poll_padding(now)
     }
 
+    /// A queue grows or is long, or losses are taken for those of a full one.
+    pub(super) fn is_strained(&self) -> bool {
+        self.delay.is_overused()
+            || self.queue.is_long()
+            || self.loss.is_limiting(self.delay.bits_per_second())
+    }
+
     /// What to send now, bits per second: the estimate, or less while a queue is to be emptied.
     pub(super) fn send_bits_per_second(&self) -> f64 {
         (self.target * self.queue.share()).max(MIN_BITS_PER_SECOND)

@@ -250,7 +250,7 @@ impl Network {
         let now = self.epoch + self.now;
         let estimator = &flow.estimator;
         let shares =
-            flow.allocation.shares(estimator.bits_per_second(), estimator.send_bits_per_second(), 0.0);
+            flow.allocation.shares(estimator.bits_per_second(), estimator.send_bits_per_second(), 0.0, 0.0);
         if flow.next_sound <= self.now {
             flow.next_sound += ms(20);
             let octets = (shares.audio / 50.0 / 8.0) as usize;
