@@ -3,7 +3,7 @@
 /// Below this estimate there is only sound, bits per second …
 const VIDEO_OFF_BELOW: f64 = 60_000.0;
 /// … and pictures come back above this.
-const VIDEO_ON_ABOVE: f64 = 100_000.0;
+const VIDEO_ON_ABOVE: f64 = 72_000.0;
 /// Opus targets, bits per second, by estimate.
 const AUDIO_LOW: f64 = 24_000.0;
 const AUDIO_NORMAL: f64 = 32_000.0;

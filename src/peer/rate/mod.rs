@@ -226,8 +226,13 @@ impl Estimator {
 
     fn handle_probe(&mut self, now: Instant, probe: Cluster) {
         tracing::debug!(?probe, estimate = self.target, "a probe arrived");
-        if self.probes.believes(&probe, self.target, self.delay.knows_capacity()) {
-            self.delay.handle_probe(probe.bits_per_second, self.probes.is_first(probe.id));
+        // That the path carries less than was begun with is believed of a first probe, if packets wait there: on its own it
+        // may have met jitter.
+        let first = self.probes.is_first(probe.id)
+            && self.queue.surplus_ms() > 0.0
+            && self.queue.service_bits_per_second().is_some_and(|service| service < self.target);
+        if first || self.probes.believes(&probe, self.target, self.delay.knows_capacity()) {
+            self.delay.handle_probe(probe.bits_per_second, first);
             self.combine(now);
         }
         self.probes.handle_result(now, &probe, self.target);

@@ -38,6 +38,8 @@ pub(super) struct Path {
     pub(super) jitter: Duration,
     /// From these times on the way there is longer by so much.
     pub(super) detours: Vec<(Duration, Duration)>,
+    /// Packets keep their order all the same: a late one holds up those behind it. The jitter is then about normal.
+    pub(super) ordered: bool,
     /// Nothing gets through, either way.
     pub(super) blackouts: Vec<Range<Duration>>,
     /// The receiver's process stands still at random for up to so long, about three times a second.
@@ -47,6 +49,7 @@ pub(super) struct Path {
     /// Octets of a packet of the other direction's feedback, which takes its room twenty times a second.
     pub(super) chatter: usize,
     pub(super) busy_until: Duration,
+    last: Duration,
     in_burst: bool,
     random: Random,
 }
@@ -61,6 +64,8 @@ impl Path {
             burst: 1.0,
             jitter: Duration::ZERO,
             detours: Vec::new(),
+            ordered: false,
+            last: Duration::ZERO,
             blackouts: Vec::new(),
             stalls: Duration::ZERO,
             symmetric: false,
@@ -105,9 +110,19 @@ impl Path {
         }
         let begin = self.busy_until.max(now);
         self.busy_until = begin + Duration::from_secs_f64(octets as f64 * 8.0 / self.bits_per_second(begin));
-        let jitter = self.jitter.mul_f64(self.random.share());
-        let detour =
-            self.detours.iter().rev().find(|(from, _)| *from <= now).map_or(Duration::ZERO, |(_, by)| *by);
-        (!self.is_lost()).then_some(self.busy_until + self.delay + detour + jitter)
+        let share = if self.ordered {
+            // The sum of twelve has a deviation of one (Irwin-Hall); the delay is at least three of them long.
+            ((0..12).map(|_| self.random.share()).sum::<f64>() - 3.0).clamp(0.0, 6.0)
+        } else {
+            self.random.share()
+        };
+        let detours = self.detours.iter().rev();
+        let detour = detours.clone().find(|(from, _)| *from <= now).map_or(Duration::ZERO, |(_, by)| *by);
+        let mut arrives = self.busy_until + self.delay + detour + self.jitter.mul_f64(share);
+        if self.ordered {
+            arrives = arrives.max(self.last);
+            self.last = arrives;
+        }
+        (!self.is_lost()).then_some(arrives)
     }
 }

@@ -158,3 +158,17 @@ fn two_calls_on_one_link_both_stay_quick() {
         assert!(jain > 0.9 && one + other > 1_400_000.0, "{one} and {other}: {jain}");
     }
 }
+
+#[test]
+fn jitter_that_keeps_the_order_is_no_queue_either() {
+    for seed in 1..=4 {
+        let mut path = path(20_000_000.0, seed);
+        (path.jitter, path.ordered) = (ms(20), true);
+        let network = call(path, seed, s(20));
+        let flow = &network.flows[0];
+        tell(&format!("ordered jitter seed {seed}"), flow, s(0)..s(5));
+        tell(&format!("ordered jitter seed {seed}"), flow, s(5)..s(20));
+        assert!(flow.mean(s(5)..s(20)) > 1_200_000.0, "{}", flow.mean(s(5)..s(20)));
+        assert!(flow.viewer.fps(s(1)..s(20)) > 29.0);
+    }
+}
