@@ -40,6 +40,8 @@ const FOLLOW: f32 = 0.03;
 
 /// Half a second, in parts of 10 ms.
 const STRETCH: u32 = 50;
+/// Zeros before the first sound that say nothing of the room, in parts: 0.2 s.
+const START: u32 = 20;
 /// The noise is the faintest moment of so many stretches: 3 s, in which everybody takes breath.
 const STRETCHES: usize = 6;
 /// The voice is forgotten at so many dB a part: 1 dB a second.
@@ -73,8 +75,9 @@ impl Contrast {
 
     /// Takes the mean power of 10 ms (full scale 1) and gives the distance, dB.
     fn handle_power(&mut self, power: f32) -> f32 {
-        if power == 0.0 && self.power == 0.0 {
-            // The device has not begun yet.
+        if power == 0.0 && self.power == 0.0 && self.past.is_empty() && self.parts < START {
+            // The device has not begun yet. A microphone that is silent for longer has no noise.
+            self.parts += 1;
             return 0.0;
         }
         self.power += SMOOTH * (power - self.power);
