@@ -30,7 +30,6 @@ mod talk;
 
 mod calls;
 mod lab;
-mod network;
 mod parties;
 mod parts;
 mod paths;
@@ -103,7 +102,7 @@ fn main() {
     }
     let mut paths = Vec::new();
     if options.only.is_none_or(|only| only == Part::Paths) {
-        paths = paths::measure(seeds.clone());
+        paths = paths::measure(&rows, seeds.clone());
     }
     let mut calls = Vec::new();
     if options.only.is_none_or(|only| only == Part::Calls) {

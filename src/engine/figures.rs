@@ -48,6 +48,7 @@ impl Meter {
                 bitrate: bits(transport.video_octets_sent, before.video_octets_sent),
                 packets: transport.video_packets_sent,
                 retransmitted: transport.video_retransmitted,
+                parities: transport.video_parities_sent,
                 ..video_sent(sent)
             },
             video_received: VideoReceived {
@@ -59,6 +60,7 @@ impl Meter {
                 lost: transport.video_packets_lost,
                 requested: transport.video_packets_requested,
                 repaired: transport.video_packets_repaired,
+                recovered_fec: transport.video_packets_recovered_fec,
                 ..video_received(received)
             },
             audio_sent: AudioSent {

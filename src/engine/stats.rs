@@ -40,6 +40,8 @@ pub struct VideoSent {
     pub packets: u64,
     /// Of them repairs.
     pub retransmitted: u64,
+    /// Parities for forward error correction.
+    pub parities: u64,
     /// Keyframes.
     pub keyframes: u64,
 }
@@ -73,6 +75,8 @@ pub struct VideoReceived {
     pub requested: u64,
     /// Missing packets that came when asked for.
     pub repaired: u64,
+    /// Missing packets that forward error correction gave back.
+    pub recovered_fec: u64,
     /// Gaps in the picture, `freezeCount` of the W3C statistics.
     pub freezes: u64,
     /// Their length in all, seconds.
