@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 const RATE: f64 = 48_000.0;
 /// For sound to come out again, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Length of the pieces of a recording that are looked at, samples: 100 ms.
 pub(crate) const PIECE: usize = 4800;
 
