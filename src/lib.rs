@@ -66,6 +66,9 @@
 //! * PulseAudio (and PipeWire in its place) is spoken to by a client of our own, not through `cpal`: that polled the
 //!   latency of each stream and cleared a megabyte for every read, which cost 160 ms of processor time a second, told
 //!   nothing of devices that come and go, and could not let go of a device without the server's consent.
+//! * The other side's picture does not go through the toolkit's textures: where there is no graphics card, drawing it
+//!   as one took half of the window's own processor time. It is uploaded in the window's order of colours and copied
+//!   by the driver (`ui::screen`).
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]
