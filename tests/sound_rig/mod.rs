@@ -254,7 +254,7 @@ impl Looped {
         let began = Instant::now();
         self.session.stop();
         eprintln!("stopped in {:?}", began.elapsed());
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
 }
 
