@@ -72,6 +72,9 @@
 //!   nothing of devices that come and go, and could not let go of a device without the server's consent.
 //! * Lost packets of a picture are asked for, and over long paths that lose by chance also given back by parities
 //!   (`peer::fec`): on others those cost more than they mend (`peer/tests/network/decision.rs` has the figures).
+//! * The other side's picture does not go through the toolkit's textures: where there is no graphics card, drawing it
+//!   as one took half of the window's own processor time. It is uploaded in the window's order of colours and copied
+//!   by the driver (`ui::screen`).
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]

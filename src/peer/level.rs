@@ -47,7 +47,8 @@ fn value(parameters: &str, name: &str) -> Option<u32> {
 fn h264(parameters: &str) -> u32 {
     let level = text(parameters, "profile-level-id")
         .filter(|id| id.len() == 6)
-        .and_then(|id| u8::from_str_radix(id.get(4..)?, 16).ok());
+        .and_then(|id| u32::from_str_radix(id, 16).ok())
+        .map(|id| (id & 0xff) as u8);
     // Without an identifier it is Baseline, level 1 (RFC 6184 section 8.1); nobody means that.
     let Some((frame, second)) = level.map(limits) else { return LEVEL_31_MACROBLOCKS };
     let frame = frame.max(value(parameters, "max-fs").unwrap_or(0));

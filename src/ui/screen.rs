@@ -146,7 +146,8 @@ impl Surface {
             } else {
                 // One level only: the texture is complete without smaller ones.
                 gl.tex_parameter_i32(glow::TEXTURE_2D, glow::TEXTURE_MAX_LEVEL, 0);
-                let inside = glow::RGBA8 as i32;
+                // Without a size the driver keeps the order of octets that comes, and converts none of them.
+                let inside = glow::RGBA as i32;
                 gl.tex_image_2d(
                     glow::TEXTURE_2D,
                     0,

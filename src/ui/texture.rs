@@ -80,16 +80,10 @@ pub(super) fn fits(image: &RgbaImage, max_side: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::video::rgba::PixelOrder;
 
     fn image(width: usize, height: usize, bytes: usize) -> Arc<RgbaImage> {
-        Arc::new(RgbaImage {
-            width,
-            height,
-            original: (width, height),
-            order: PixelOrder::Rgba,
-            pixels: vec![255; bytes],
-        })
+        let pixels = vec![255; bytes];
+        Arc::new(RgbaImage { width, height, original: (width, height), order: PixelOrder::Rgba, pixels })
     }
 
     #[test]
@@ -108,6 +102,20 @@ mod tests {
         assert_eq!(texture.refresh(&ctx, "remote", &picture).unwrap().size, Vec2::new(2.0, 2.0));
         picture.latest.clear();
         assert!(texture.refresh(&ctx, "remote", &picture).is_none());
+    }
+
+    #[test]
+    fn a_picture_in_the_windows_own_order_has_the_same_colours_as_a_texture() {
+        let ctx = Context::default();
+        let mut texture = PictureTexture::default();
+        let picture = Picture::default();
+        let pixels = [255, 0, 0, 255].repeat(2);
+        let order = PixelOrder::Bgra;
+        let blue = RgbaImage { width: 2, height: 1, original: (2, 1), order, pixels };
+        picture.latest.publish(Arc::new(blue));
+        texture.refresh(&ctx, "remote", &picture).unwrap();
+        let uploaded = texture.spare.unwrap();
+        assert_eq!(uploaded.pixels, [eframe::egui::Color32::BLUE; 2]);
     }
 
     #[test]

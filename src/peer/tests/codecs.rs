@@ -1,7 +1,7 @@
 //! Which codec each side sends, and that the packets and their repairs say so.
 
 use super::pair::{End, PATIENCE, config, frame, receive_picture, signal_until};
-use crate::media::ports::{EncodedFrame, VideoCodec};
+use crate::media::ports::{EncodedFrame, LEVEL_31_MACROBLOCKS, LEVEL_40_MACROBLOCKS, VideoCodec};
 use crate::peer::packetizer::{MAX_PAYLOAD, vp8};
 use crate::peer::sdp::{self, Format};
 use crate::peer::{Command, PeerConfig, PeerEvent};
@@ -48,6 +48,13 @@ async fn each_side_sends_what_it_prefers() {
     let (a, b) = connected_with(&BOTH, &REVERSED).await;
     assert_eq!(a.control.video_codec(), Some(VideoCodec::H264));
     assert_eq!(b.control.video_codec(), Some(VideoCodec::Vp8));
+    // Two of us: 1080 lines each way where there are cores enough; VP8 has no level.
+    let several = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+    assert_eq!(
+        a.control.video_macroblocks(),
+        if several { LEVEL_40_MACROBLOCKS } else { LEVEL_31_MACROBLOCKS }
+    );
+    assert_eq!(b.control.video_macroblocks(), LEVEL_40_MACROBLOCKS);
     send_vp8(&b, &a).await;
     let picture = frame(1, 5_000, true);
     a.video_out.send(picture).await.expect("the sender runs");
