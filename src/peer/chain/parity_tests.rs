@@ -153,7 +153,7 @@ fn a_lost_packet_comes_back_as_it_was_but_for_its_stamps_and_is_not_asked_for() 
     let now = Instant::now();
     let (mut protect, sent_wire) = protecting(0.2);
     let mut receiving = Receiving::new();
-    // The first picture tells the receiver that there are parities.
+    // The first picture's parity tells the receiver that there are parities to wait for.
     for packet in send(&mut protect, now, u16::MAX - 7, 5) {
         receiving.take(now, &packet);
     }

@@ -2,6 +2,9 @@
 //!
 //! It stands behind [`super::unwrap`], so that repairs help to solve parities, and before [`super::request`], which takes
 //! the parities themselves out of the chain: where one has come and mended nothing, the packet is to be asked for.
+//!
+//! Packets are kept from the first on, not only once parities come: a parity also covers what came before it, and one
+//! that covers a packet that nobody kept is of no use.
 
 use super::protect::Stamps;
 use super::wire::Wire;
@@ -15,18 +18,13 @@ use rtc::shared::error::Error;
 use rtc::shared::marshal::{MarshalSize, Unmarshal};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Packets are kept for parities for so long after the last one: who sends none costs nothing.
-const KEEPING: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// A remote stream that may be protected.
 struct Protected {
     parity_ssrc: u32,
     stamps: Stamps,
-    /// From the first parity on.
-    decoder: Option<Decoder>,
-    heard: Option<Instant>,
+    decoder: Decoder,
 }
 
 /// Reads only; see the module.
@@ -45,14 +43,11 @@ impl Restore {
 
     fn read_media(&mut self, tagged: TaggedPacket, ssrc: u32) {
         let Some(stream) = self.streams.get_mut(&ssrc) else { return self.belt.read.push_back(tagged) };
-        if stream.heard.is_some_and(|heard| tagged.now.saturating_duration_since(heard) > KEEPING) {
-            (stream.decoder, stream.heard) = (None, None);
-        }
         let (now, transport) = (tagged.now, tagged.transport);
-        if let (Some(decoder), Packet::Rtp(packet)) = (&mut stream.decoder, &tagged.message.packet)
+        if let Packet::Rtp(packet) = &tagged.message.packet
             && let Some(media) = stream.stamps.media(packet)
         {
-            decoder.handle_media(media);
+            stream.decoder.handle_media(media);
         }
         self.belt.read.push_back(tagged);
         self.give_back(now, transport, ssrc);
@@ -63,9 +58,7 @@ impl Restore {
         else {
             return;
         };
-        stream.heard = Some(tagged.now);
-        let decoder = stream.decoder.get_or_insert_with(|| Decoder::new(ssrc));
-        if let Err(error) = decoder.handle_parity(&packet.payload) {
+        if let Err(error) = stream.decoder.handle_parity(&packet.payload) {
             tracing::debug!(%error, "a parity was discarded");
             return;
         }
@@ -75,10 +68,8 @@ impl Restore {
     }
 
     fn give_back(&mut self, now: Instant, transport: rtc::shared::TransportContext, ssrc: u32) {
-        let Some(decoder) = self.streams.get_mut(&ssrc).and_then(|stream| stream.decoder.as_mut()) else {
-            return;
-        };
-        while let Some(restored) = decoder.poll_restored() {
+        let Some(stream) = self.streams.get_mut(&ssrc) else { return };
+        while let Some(restored) = stream.decoder.poll_restored() {
             match rtp::Packet::unmarshal(&mut Bytes::from(restored.octets)) {
                 Ok(packet) => self.belt.read.push_back(TaggedPacket {
                     now,
@@ -128,7 +119,7 @@ impl Interceptor for Restore {
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
         if let (Some(parity_ssrc), Some(_)) = (info.ssrc_fec, info.payload_type_fec) {
             let stamps = Stamps::of(info);
-            let stream = Protected { parity_ssrc, stamps, decoder: None, heard: None };
+            let stream = Protected { parity_ssrc, stamps, decoder: Decoder::new(info.ssrc) };
             self.streams.insert(info.ssrc, stream);
         }
     }
