@@ -5,7 +5,7 @@ use super::handler::Notice;
 use super::path::{POLL_INTERVAL, Path};
 use super::sdp::{self, Format, Setup};
 use super::send::Agreement;
-use super::{Command, PeerError, PeerEvent, PeerTag, codecs};
+use super::{Command, PeerError, PeerEvent, PeerTag, codecs, level};
 use crate::call::Connectivity;
 use crate::protocol::{IceCandidate, SdpKind, SessionDescription};
 use rtc::peer_connection::configuration::RTCOfferOptions;
@@ -244,8 +244,8 @@ impl Connection {
         match self.built.video_sender.get_parameters().await {
             Ok(parameters) => {
                 agreement.video = codecs::negotiated(&parameters, preferred);
-                let (ssrc, repair_ssrc) = (self.built.video_ssrc, self.built.repair_ssrc);
-                let bindings = codecs::bindings(&parameters, ssrc, repair_ssrc);
+                let Built { video_ssrc, repair_ssrc, parity_ssrc, .. } = self.built;
+                let bindings = codecs::bindings(&parameters, video_ssrc, repair_ssrc, parity_ssrc);
                 self.built.bindings.send_if_modified(|current| {
                     let changed = !codecs::same(current, &bindings);
                     if changed {
@@ -255,6 +255,13 @@ impl Connection {
                 });
             }
             Err(error) => tracing::debug!(%error, "the picture's sender has no parameters"),
+        }
+        if let Some((codec, payload_type)) = agreement.video.codec.zip(agreement.video.payload_type) {
+            let connection = &self.built.connection;
+            let local = connection.local_description().await.map_or_else(String::new, |set| set.sdp);
+            let remote = connection.remote_description().await.map_or_else(String::new, |set| set.sdp);
+            let macroblocks = level::macroblocks(&local, &remote, codec, payload_type);
+            self.built.control.set_video_macroblocks(macroblocks);
         }
         self.built.control.set_video_codec(agreement.video.codec);
         self.agreement.send_replace(agreement);

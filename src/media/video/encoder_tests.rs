@@ -120,3 +120,17 @@ fn a_storm_of_wishes_brings_one_keyframe_and_the_last_wish_is_not_forgotten() {
     assert!(bench.step().is_some_and(|unit| !unit.keyframe));
     assert_eq!(bench.stats.keyframes.value(), 2);
 }
+
+#[test]
+fn while_the_path_does_not_keep_up_pictures_are_left_out_and_no_keyframe_is_needed_afterwards() {
+    let mut bench = Bench::new(Scene::Walk, 300_000);
+    assert!(bench.step().is_some_and(|unit| unit.keyframe));
+    bench.control.hold_video(true);
+    // No time passes between these, so that none of them is due as a sign of life.
+    bench.stage.last_left = Some(Instant::now() + Duration::from_secs(60));
+    assert!((0..10).all(|_| bench.step().is_none()));
+    bench.stage.last_left = Instant::now().checked_sub(HELD_INTERVAL);
+    assert!(bench.step().is_some_and(|unit| !unit.keyframe));
+    bench.control.hold_video(false);
+    assert!(bench.step().is_some_and(|unit| !unit.keyframe));
+}

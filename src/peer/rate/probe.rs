@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The first two probes, as multiples of the first estimate.
-const FIRST_SCALES: [f64; 2] = [3.0, 6.0];
+const FIRST_SCALES: [f64; 1] = [3.0];
 /// Every other one, as a multiple of what is known.
 const SCALE: f64 = 2.0;
 /// At least this share of the probed rate has to arrive for the next, higher probe.
@@ -245,6 +245,16 @@ impl Probes {
         {
             self.next_attempt = Some(now + self.pause);
             self.attempt(now, clusters);
+        }
+    }
+
+    /// There are signs that the path carries more: the next attempt is made now, whatever went before.
+    pub(super) fn hurry(&mut self, now: Instant, clusters: &mut Clusters) {
+        let Some(state) = self.state.filter(|state| !state.overused && !state.saturated) else { return };
+        if self.running.is_none() && self.expected.is_none() && self.waiting.is_empty() {
+            self.next_attempt = Some(now + self.pause);
+            self.push(state.estimate, state.estimate * SCALE);
+            self.advance(now, clusters);
         }
     }
 

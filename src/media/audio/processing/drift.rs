@@ -3,13 +3,20 @@
 //! Driven by the `audio` thread, which notes when each device called and how many samples it had moved by then. Sans-IO:
 //! the time is part of what is noted. Each device's rate is the slope of a line through its notes (linear regression);
 //! the older a note, the less it weighs, so that a rate that changes with the temperature is followed.
+//!
+//! Early on the line is uncertain, and how much is known from how the notes scatter around it. A drift within that
+//! uncertainty is taken for none, one far beyond it as it is, with a slope between (the positive-part estimator of James
+//! and Stein, 1961): so a drift of 200 ppm is followed after some six seconds, and two devices on one clock, which is
+//! what most people have, are left alone from the start.
 
 use std::time::Duration;
 
 /// Notes older than this weigh less than a third.
 const MEMORY_SECONDS: f64 = 60.0;
-/// A slope is trusted from here on: with calls that come 2 ms early or late it is then right within 25 ppm.
-const TRUSTED_SECONDS: f64 = 10.0;
+/// Nothing is said of a shorter line.
+const SHORTEST_SECONDS: f64 = 3.0;
+/// A drift within so many standard errors is taken for none.
+const STANDARD_ERRORS: f64 = 2.5;
 /// Crystals are off by 100 ppm at most, and two may differ in opposite ways. What is more is no drift but a fault in the
 /// counting.
 const MOST_PPM: f64 = 500.0;
@@ -24,12 +31,16 @@ struct Line {
     /// Last note, seconds.
     last: f64,
     weight: f64,
-    /// Weighted means, spread of the time, and joint spread.
+    /// Weighted means, spread of the time, joint spread, and spread of the error.
     mean_time: f64,
     mean_error: f64,
     spread: f64,
     joint: f64,
+    scatter: f64,
 }
+
+/// A slope and its variance.
+type Slope = (f64, f64);
 
 impl Line {
     /// Takes a note. `nominal`: samples per second by the device's own account.
@@ -49,12 +60,18 @@ impl Line {
         self.mean_error += above / self.weight;
         self.spread = self.spread * fade + ahead * (time - self.mean_time);
         self.joint = self.joint * fade + ahead * (error - self.mean_error);
+        self.scatter = self.scatter * fade + above * (error - self.mean_error);
     }
 
-    /// By how much the device runs faster than its nominal rate, as a share, once that is known.
-    fn slope(&self) -> Option<f64> {
+    /// By how much the device runs faster than its nominal rate, as a share, once something is known of it.
+    fn slope(&self) -> Option<Slope> {
         let (since, _) = self.origin?;
-        (self.last - since >= TRUSTED_SECONDS && self.spread > 0.0).then(|| self.joint / self.spread)
+        if self.last - since < SHORTEST_SECONDS || self.spread <= 0.0 || self.weight <= 2.0 {
+            return None;
+        }
+        let slope = self.joint / self.spread;
+        let around = (self.scatter - slope * self.joint).max(0.0);
+        Some((slope, around / (self.weight - 2.0) / self.spread))
     }
 }
 
@@ -81,7 +98,10 @@ impl Drift {
         let (Some(speaker), Some(microphone)) = (self.speaker.slope(), self.microphone.slope()) else {
             return 0.0;
         };
-        let ppm = ((1.0 + speaker) / (1.0 + microphone) - 1.0) * 1e6;
+        let drift = (1.0 + speaker.0) / (1.0 + microphone.0) - 1.0;
+        let uncertain = STANDARD_ERRORS * STANDARD_ERRORS * (speaker.1 + microphone.1);
+        let sure = if drift == 0.0 { 0.0 } else { (1.0 - uncertain / (drift * drift)).max(0.0) };
+        let ppm = drift * sure * 1e6;
         if ppm.abs() <= MOST_PPM { ppm } else { 0.0 }
     }
 }
@@ -110,6 +130,24 @@ mod tests {
             run(microphone, 60, 2, |at, samples| drift.note_microphone(at, samples, 48_000));
             let (found, wanted) = (drift.ppm(), speaker - microphone);
             assert!((found - wanted).abs() < 5.0, "{found:.1} for {wanted} ppm");
+        }
+    }
+
+    #[test]
+    fn a_great_drift_is_followed_within_seconds_and_none_is_not_imagined() {
+        let after = |ppm, seconds| {
+            let mut drift = Drift::default();
+            run(ppm, seconds, 1, |at, samples| drift.note_speaker(at, samples, 48_000));
+            run(0.0, seconds, 2, |at, samples| drift.note_microphone(at, samples, 48_000));
+            drift.ppm()
+        };
+        for sign in [-1.0, 1.0] {
+            let (soon, later) = (after(sign * 200.0, 6) * sign, after(sign * 200.0, 12) * sign);
+            assert!((40.0..260.0).contains(&soon) && (later - 200.0).abs() < 30.0, "{soon:.0}, {later:.0}");
+        }
+        for seconds in 3..30 {
+            let found = after(0.0, seconds);
+            assert!(found.abs() < 15.0, "{found:.1} ppm after {seconds} s");
         }
     }
 

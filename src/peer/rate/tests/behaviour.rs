@@ -2,7 +2,8 @@
 //! Cicco, Holmer, Mascolo, "Analysis and Design of the Google Congestion Control for WebRTC" (MMSys 2016), the test
 //! cases of RFC 8867, and the figures of libwebrtc's probing and loss estimation that the modules cite.
 
-use super::network::{Flow, Network, Path, alone, ms, s};
+use super::network::{Flow, Network, alone, ms, s};
+use super::path::Path;
 use std::time::Duration;
 
 const MAX: f64 = 2_000_000.0;
