@@ -1,33 +1,48 @@
-//! Codec and playout in virtual time: a voice through a path made from a seed, without sound cards or clocks.
+//! Codec and playout in virtual time: a voice through a link made from a seed, without sound cards or clocks.
+//!
+//! The link is that of the whole calls ([`crate::link`]), and what travels on it does so in both directions: sound one
+//! way, requests for what is missing and the receiver's reports the other. So a row has the same network here as there.
 
-use crate::network::{Link, Path};
+use crate::link::direction::Direction;
+use crate::link::random::Random;
+use crate::link::schedule::Schedule;
+use ahoy::media::audio::redundancy::Redundancy;
 use ahoy::media::audio::{BLOCK, Encoded, Encoder, FRAME, OpusDecoder, Playout, PlayoutStats};
 use ahoy::media::ports::ReceivedPacket;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Packets that only overtook each other arrive within this time, milliseconds.
-const REORDER_WAIT_MS: f64 = 5.0;
-
-/// How what is lost comes back, besides Opus' own redundancy.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Repair {
-    /// By in-band FEC alone.
-    Inband,
-    /// Each packet carries the one before it whole (RFC 2198).
-    Red,
-    /// Lost packets are asked for (RFC 4585); the round trip in milliseconds.
-    Nack(f64),
-}
+/// Step of the virtual clock.
+const STEP: Duration = Duration::from_millis(1);
+/// What an IP packet holds besides the Opus packet: IP, UDP, RTP with its extensions, SRTP's tag.
+const OVERHEAD: usize = 70;
+/// A report of the receiver is sent this often, ...
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// ... and is an IP packet of so many octets, as is a request.
+const FEEDBACK: usize = 80;
+/// When, after the start of a step of 10 ms, the speaker asks: neither with the packets nor just before them.
+const PULL_PHASE: Duration = Duration::from_micros(7_000);
 
 /// One way of sending.
 #[derive(Clone, Copy)]
 pub(crate) struct Way {
     pub(crate) name: &'static str,
     pub(crate) bits_per_second: u32,
+    /// In-band FEC, as much of it as the reports of loss ask for.
     pub(crate) fec: bool,
-    pub(crate) repair: Repair,
+    /// Packets carry an earlier one, whole, once the reports tell of loss.
+    pub(crate) carries: bool,
+    /// A lost packet is asked for so often (RFC 4585).
+    pub(crate) requests: u8,
+}
+
+/// What the sound goes through.
+pub(crate) struct Path {
+    pub(crate) name: &'static str,
+    pub(crate) schedule: Schedule,
+    /// How much faster the sender's clock is than the receiver's.
+    pub(crate) drift: f64,
 }
 
 /// What came out.
@@ -35,107 +50,140 @@ pub(crate) struct Heard {
     /// What was said and what was heard, in one time.
     pub(crate) samples: Vec<(f32, f32)>,
     pub(crate) stats: PlayoutStats,
-    /// Octets of payload a second, as sent.
+    /// Bits of payload a second, as sent, repairs included.
     pub(crate) bits_per_second: f64,
 }
 
 struct Sent {
-    sequence: u16,
     timestamp: u32,
     payload: Bytes,
-    at_ms: f64,
-    came_ms: Option<f64>,
+    repeated: bool,
+}
+
+/// What the receiver knows of what is missing.
+#[derive(Default)]
+struct Missing {
+    next: u32,
+    /// When it was asked for last, and how often.
+    asked: BTreeMap<u32, (Duration, u8)>,
+    came: HashSet<u32>,
 }
 
 /// Says it, `times` over.
-pub(crate) fn run(voice: &[f32], times: usize, path: Path, way: Way, seed: u64) -> Heard {
+pub(crate) fn run(voice: &[f32], times: usize, path: &Path, way: Way, seed: u64) -> Heard {
     let mut said: Vec<f32> = Vec::new();
     for _ in 0..times {
         said.extend_from_slice(voice);
     }
     said.resize(said.len().next_multiple_of(FRAME), 0.0);
-    let (sent, octets) = send(&said, path, way, seed);
-    let mut arrivals = Vec::new();
-    let mut last: Option<&Sent> = None;
-    for packet in &sent {
-        if let Some(at) = packet.came_ms {
-            arrivals.push((at, packet.sequence, packet.timestamp, packet.payload.clone()));
-            if way.repair == Repair::Red
-                && let Some(last) = last.filter(|last| last.came_ms.is_none_or(|came| came > at))
+    let random = Random::new(seed);
+    let [mut forth, mut back] =
+        [1, 2].map(|way| Direction::new(path.schedule.clone(), random.split(way).next()));
+    let mut encoder = Encoder::new().unwrap();
+    let mut redundancy = Redundancy::default();
+    let mut playout = Playout::new(OpusDecoder::new().unwrap());
+    let start = Instant::now() + Duration::from_secs(10);
+    let mut frames = said.chunks_exact(FRAME).enumerate().peekable();
+    let mut blocks = said.chunks_exact(BLOCK).enumerate().peekable();
+    let (mut sent, mut missing): (Vec<Sent>, Missing) = (Vec::new(), Missing::default());
+    let (mut reported, mut next_report, mut loss) = ((0, 0), REPORT_INTERVAL, 0.0);
+    let (mut samples, mut octets, mut round_trip) = (Vec::with_capacity(said.len()), 0, Duration::ZERO);
+    let mut now = Duration::ZERO;
+    while blocks.peek().is_some() {
+        // A frame can leave when its last sample was spoken.
+        while let Some((n, frame)) = frames
+            .next_if(|(n, _)| Duration::from_secs_f64((n + 1) as f64 * 0.02 / (1.0 + path.drift)) <= now)
+        {
+            encoder.adapt(way.bits_per_second, if way.fec { loss } else { 0.0 }).unwrap();
+            let Encoded::Packet { data, .. } = encoder.encode(frame.try_into().unwrap()).unwrap() else {
+                continue;
+            };
+            let number = sent.len() as u32;
+            let timestamp = (n * FRAME) as u32;
+            let data = redundancy.wrap(data, timestamp, way.carries && loss > 0.0);
+            octets += data.len();
+            forth.handle_packet(now, packet(number, data.len()));
+            sent.push(Sent { timestamp, payload: data, repeated: false });
+        }
+        while let Some((at, packet)) = forth.poll_packet(now) {
+            let number = u32::from_be_bytes([packet[1], packet[2], packet[3], packet[4]]);
+            if missing.came.insert(number) {
+                if let Some((asked, 1)) = missing.asked.remove(&number) {
+                    round_trip = at.saturating_sub(asked).max(round_trip);
+                }
+                insert(&mut playout, start + at, number, &sent[number as usize]);
+            }
+            for lost in missing.next..number.max(missing.next) {
+                if !missing.came.contains(&lost) {
+                    missing.asked.insert(lost, (Duration::ZERO, 0));
+                }
+            }
+            missing.next = missing.next.max(number + 1);
+        }
+        for (number, (asked, times)) in &mut missing.asked {
+            if *times < way.requests && (*times == 0 || now > *asked + round_trip + Duration::from_millis(5))
             {
-                arrivals.push((at, last.sequence, last.timestamp, last.payload.clone()));
+                (*asked, *times) = (now, *times + 1);
+                back.handle_packet(now, request(*number));
             }
         }
-        last = Some(packet);
-    }
-    if let Repair::Nack(rtt) = way.repair {
-        ask_again(&sent, rtt, path, seed, &mut arrivals);
-    }
-    arrivals.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut samples, mut stats) = (Vec::with_capacity(said.len()), PlayoutStats::default());
-    let start = Instant::now() + Duration::from_secs(10);
-    let mut playout = Playout::new(OpusDecoder::new().unwrap());
-    let mut waiting = arrivals.into_iter().peekable();
-    for (n, block) in said.chunks_exact(BLOCK).enumerate() {
-        let now_ms = n as f64 * 10.0 + 7.3;
-        while let Some((at, sequence, timestamp, payload)) = waiting.next_if(|arrival| arrival.0 <= now_ms) {
-            playout.insert(&ReceivedPacket {
-                arrived: start + Duration::from_secs_f64(at / 1e3),
-                sequence,
-                timestamp,
-                marker: false,
-                ssrc: 1,
-                codec: None,
-                payload,
-                capture_ntp: None,
-            });
+        if now >= next_report {
+            next_report += REPORT_INTERVAL;
+            let (due, came) = (missing.next, missing.came.len() as u32);
+            let share = 1.0 - f64::from(came - reported.1) / f64::from((due - reported.0).max(1));
+            reported = (due, came);
+            back.handle_packet(now, report(share.clamp(0.0, 1.0)));
         }
-        let mut out = [0.0; BLOCK];
-        playout.pull(start + Duration::from_secs_f64(now_ms / 1e3), &mut out);
-        samples.extend(block.iter().copied().zip(out));
-        stats = playout.stats();
+        while let Some((_, packet)) = back.poll_packet(now) {
+            let value = u32::from_be_bytes([packet[1], packet[2], packet[3], packet[4]]);
+            if packet[0] == 0 {
+                loss = value as f32 / 256.0;
+            } else if let Some(asked) = sent.get_mut(value as usize).filter(|sent| !sent.repeated) {
+                asked.repeated = way.requests == 1;
+                octets += asked.payload.len();
+                forth.handle_packet(now, self::packet(value, asked.payload.len()));
+            }
+        }
+        while let Some((_, block)) = blocks.next_if(|(n, _)| *n as u32 * 10 * STEP + PULL_PHASE <= now) {
+            let mut out = [0.0; BLOCK];
+            playout.pull(start + now, &mut out);
+            samples.extend(block.iter().copied().zip(out));
+        }
+        now += STEP;
     }
     let seconds = said.len() as f64 / 48_000.0;
-    Heard { samples, stats, bits_per_second: octets as f64 * 8.0 / seconds }
+    Heard { samples, stats: playout.stats(), bits_per_second: octets as f64 * 8.0 / seconds }
 }
 
-fn send(said: &[f32], path: Path, way: Way, seed: u64) -> (Vec<Sent>, usize) {
-    let mut encoder = Encoder::new().unwrap();
-    let mut link = Link::new(path, seed);
-    // What the receiver's reports say: the loss of the second before the last.
-    let mut fates: VecDeque<bool> = VecDeque::new();
-    let (mut sent, mut octets) = (Vec::new(), 0);
-    for (n, frame) in said.chunks_exact(FRAME).enumerate() {
-        let lost = fates.iter().take(50).filter(|lost| **lost).count() as f32 / 50.0;
-        encoder.adapt(way.bits_per_second, if way.fec { lost } else { 0.0 }).unwrap();
-        let Encoded::Packet { data, .. } = encoder.encode(frame.try_into().unwrap()).unwrap() else {
-            continue;
-        };
-        let at_ms = (n + 1) as f64 * 20.0 / (1.0 + path.drift);
-        octets += data.len() * if way.repair == Repair::Red { 2 } else { 1 };
-        let came_ms = link.carry(at_ms);
-        fates.push_back(came_ms.is_none());
-        if fates.len() > 100 {
-            fates.pop_front();
-        }
-        sent.push(Sent {
-            sequence: sent.len() as u16,
-            timestamp: (n * FRAME) as u32,
-            payload: data,
-            at_ms,
-            came_ms,
-        });
-    }
-    (sent, octets)
+fn insert(playout: &mut Playout<OpusDecoder>, arrived: Instant, number: u32, sent: &Sent) {
+    playout.insert(&ReceivedPacket {
+        arrived,
+        sequence: number as u16,
+        timestamp: sent.timestamp,
+        marker: false,
+        ssrc: 1,
+        codec: None,
+        payload: sent.payload.clone(),
+        capture_ntp: None,
+    });
 }
 
-/// What is lost is asked for once, when the packet after it has come.
-fn ask_again(sent: &[Sent], rtt: f64, path: Path, seed: u64, arrivals: &mut Vec<(f64, u16, u32, Bytes)>) {
-    let mut link = Link::new(Path { burst: 1.0, ..path }, seed ^ 0xacce55);
-    for (n, packet) in sent.iter().enumerate().filter(|(_, packet)| packet.came_ms.is_none()) {
-        let noticed = sent[n + 1..].iter().find_map(|after| after.came_ms).unwrap_or(packet.at_ms);
-        if let Some(at) = link.carry(noticed + REORDER_WAIT_MS + rtt) {
-            arrivals.push((at, packet.sequence, packet.timestamp, packet.payload.clone()));
-        }
-    }
+/// An IP packet: its number, and as long as the real one.
+fn packet(number: u32, octets: usize) -> Vec<u8> {
+    padded(0, number, octets + OVERHEAD)
+}
+
+fn report(loss: f64) -> Vec<u8> {
+    padded(0, (loss * 256.0) as u32, FEEDBACK)
+}
+
+fn request(number: u32) -> Vec<u8> {
+    padded(1, number, FEEDBACK)
+}
+
+fn padded(head: u8, value: u32, octets: usize) -> Vec<u8> {
+    let mut packet = vec![0; octets];
+    packet[0] = head;
+    packet[1..5].copy_from_slice(&value.to_be_bytes());
+    packet
 }

@@ -113,6 +113,12 @@ impl Guest {
         self.evaluate(&format!("invite({})", Value::from(peer)));
     }
 
+    /// The same, but content to be the one who is called if the other side's offer has come before ours was made.
+    pub(crate) fn invite_unless_called(&mut self, peer: &str) {
+        let pardon = "error => { if (!error.message.includes('already open')) throw error; }";
+        self.evaluate(&format!("invite({}).catch({pardon})", Value::from(peer)));
+    }
+
     /// Has no other video codec (`video/VP8`, say) than this one from the next call on.
     pub(crate) fn use_only(&mut self, mime_type: &str) {
         self.evaluate(&format!("useOnly({})", Value::from(mime_type)));

@@ -121,8 +121,8 @@ impl FrameDecoder for OpusDecoder {
         payload.len() > DTX_OCTETS
     }
 
-    fn carries_repair(&self, payload: &[u8]) -> bool {
-        has_low_bitrate_redundancy(payload)
+    fn carries_before(&mut self, payload: &[u8]) -> usize {
+        if has_low_bitrate_redundancy(payload) { self.samples(payload).unwrap_or(0) } else { 0 }
     }
 
     fn decode(&mut self, payload: &[u8], out: &mut [f32]) -> Option<usize> {
@@ -133,8 +133,10 @@ impl FrameDecoder for OpusDecoder {
         self.0.decode_float(payload, out, false).ok()
     }
 
-    fn repair(&mut self, next_payload: &[u8], out: &mut [f32]) -> bool {
-        !next_payload.is_empty() && self.0.decode_float(next_payload, out, true).is_ok()
+    fn repair(&mut self, later_payload: &[u8], before: usize, out: &mut [f32]) -> bool {
+        !later_payload.is_empty()
+            && before == out.len()
+            && self.0.decode_float(later_payload, out, true).is_ok()
     }
 
     fn conceal(&mut self, out: &mut [f32]) -> bool {

@@ -25,6 +25,7 @@ mod playout;
 pub mod processing;
 #[cfg(target_os = "linux")]
 mod pulse;
+pub mod redundancy;
 mod resample;
 mod ring;
 mod ringer;

@@ -10,6 +10,7 @@
 //!   sound meanwhile, which is *owed*: if the packet still comes and the delay allows it, it is played whole and the
 //!   delay has grown; else as much of it is skipped as was made up.
 //! * A loss is repaired from the packet after it (in-band FEC, RFC 6716 section 2.1.7) if that came in time.
+//! * Where much is lost, a packet carries another one whole ([`redundancy`]): if that is missing, it has come now.
 //! * A gap in the timestamps without one in the sequence numbers is a pause of the sender (DTX), not loss. Within it
 //!   the delay goes to its target unheard. Elsewhere the [`tape`] is stretched, best between words.
 
@@ -22,7 +23,7 @@ mod tape;
 mod tests;
 mod timeline;
 
-use super::{BLOCK, FRAME, SAMPLE_RATE};
+use super::{BLOCK, FRAME, SAMPLE_RATE, redundancy};
 use crate::media::ports::ReceivedPacket;
 use bytes::Bytes;
 pub use decoder::FrameDecoder;
@@ -150,8 +151,38 @@ impl<D: FrameDecoder> Playout<D> {
         self.extra_ms = if extra_ms.is_finite() { extra_ms.clamp(0.0, MAX_EXTRA_DELAY_MS) } else { 0.0 };
     }
 
-    /// Takes a packet. `arrived` in it is the time at the socket.
+    /// Takes a packet, and the earlier one that it may carry. `arrived` in it is the time at the socket.
     pub fn insert(&mut self, packet: &ReceivedPacket) {
+        let Some((own, earlier)) = redundancy::unwrap(&packet.payload) else {
+            return self.insert_one(packet);
+        };
+        self.insert_one(&ReceivedPacket { payload: own, ..packet.clone() });
+        let earlier = ReceivedPacket {
+            sequence: packet.sequence.wrapping_sub(earlier.packets),
+            timestamp: packet.timestamp.wrapping_sub(earlier.timestamp),
+            payload: earlier.payload,
+            ..packet.clone()
+        };
+        if self.misses(&earlier) {
+            self.stats.carried += 1;
+            self.insert_one(&earlier);
+        }
+    }
+
+    /// Whether this packet has not come and may still be played.
+    fn misses(&mut self, packet: &ReceivedPacket) -> bool {
+        let Some(timeline) = self.timeline.as_mut().filter(|timeline| timeline.ssrc == packet.ssrc) else {
+            return false;
+        };
+        match timeline.place(packet.sequence, packet.timestamp) {
+            Place::At(sequence, timestamp) => {
+                timestamp >= timeline.decoded_to && !self.packets.contains_key(&sequence)
+            }
+            Place::Doubtful | Place::Elsewhere => false,
+        }
+    }
+
+    fn insert_one(&mut self, packet: &ReceivedPacket) {
         let samples = self.decoder.samples(&packet.payload).unwrap_or(0);
         if samples == 0 || samples > MAX_PACKET_SAMPLES {
             self.stats.malformed += 1;
@@ -177,17 +208,21 @@ impl<D: FrameDecoder> Playout<D> {
     }
 
     fn store(&mut self, packet: &ReceivedPacket, sequence: i64, timestamp: i64, samples: usize) {
-        let repairs = self.decoder.carries_repair(&packet.payload);
+        let carried = self.decoder.carries_before(&packet.payload) as i64;
         let stored = Packet { timestamp, samples, payload: packet.payload.clone() };
         if self.packets.insert(sequence, stored).is_some() {
             self.stats.duplicates += 1;
             return;
         }
         self.stats.packets += 1;
-        let missing = self.timeline.as_ref().is_some_and(|timeline| timeline.next_sequence < sequence)
-            && !self.packets.contains_key(&(sequence - 1));
-        if repairs && missing {
-            self.delay.observe_repair(packet.arrived, timestamp - samples as i64);
+        let next_sequence = self.timeline.as_ref().map_or(sequence, |timeline| timeline.next_sequence);
+        let mut lost = sequence - 1;
+        while lost >= next_sequence
+            && (sequence - lost) * samples as i64 <= carried
+            && !self.packets.contains_key(&lost)
+        {
+            self.delay.observe_repair(packet.arrived, timestamp - (sequence - lost) * samples as i64);
+            lost -= 1;
         }
         if self.packets.len() > MAX_PACKETS {
             self.packets.pop_first();

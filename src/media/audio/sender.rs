@@ -5,6 +5,7 @@
 use super::codec::{Encoded, Encoder};
 use super::gain::slope;
 use super::pace::BLOCK_TIME;
+use super::redundancy::Redundancy;
 use super::session::AudioPorts;
 use super::stats::{AudioStats, Loudness};
 use super::{AudioError, BLOCK, FRAME, SAMPLE_RATE};
@@ -18,6 +19,7 @@ const GAP: Duration = Duration::from_millis(100);
 /// The sending half behind the microphone.
 pub(crate) struct Sender {
     encoder: Encoder,
+    redundancy: Redundancy,
     frame: [f32; FRAME],
     pub(crate) filled: usize,
     /// When the frame's first sample was captured.
@@ -36,6 +38,7 @@ impl Sender {
     pub(crate) fn new(now: Instant, muted: bool) -> Result<Self, AudioError> {
         Ok(Self {
             encoder: Encoder::new()?,
+            redundancy: Redundancy::default(),
             frame: [0.0; FRAME],
             filled: 0,
             captured: now,
@@ -84,12 +87,14 @@ impl Sender {
             let samples = missing.unwrap_or_default().as_secs_f64() * f64::from(SAMPLE_RATE);
             self.timestamp = self.timestamp.wrapping_add(samples as u64 as u32);
             self.encoder.restart()?;
+            self.redundancy.clear();
         }
         self.expected = Some(self.captured + 2 * BLOCK_TIME);
         self.encoder.adapt(ports.control.audio_bits_per_second(), ports.control.audio_loss())?;
         let rtp_timestamp = self.timestamp;
         self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
         if let Encoded::Packet { data, talk_spurt } = self.encoder.encode(&self.frame)? {
+            let data = self.redundancy.wrap(data, rtp_timestamp, ports.control.audio_twice());
             let octets = data.len() as u64;
             let packet = EncodedAudio { data, captured: self.captured, rtp_timestamp, talk_spurt };
             match ports.out.try_send(packet) {
@@ -97,7 +102,11 @@ impl Sender {
                     stats.sent_packets += 1;
                     stats.sent_octets += octets;
                 }
-                Err(TrySendError::Full(_) | TrySendError::Closed(_)) => stats.sent_dropped += 1,
+                Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
+                    // It gets no sequence number, so it cannot be told by one either.
+                    self.redundancy.clear();
+                    stats.sent_dropped += 1;
+                }
             }
         }
         Ok(())

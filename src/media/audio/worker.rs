@@ -334,6 +334,7 @@ impl Worker {
             self.stats.speaker_ring_ms = ring_ms(ring.fill(), *hertz);
             self.stats.speaker_device_ms = device_ms(ring.health());
             self.stats.speaker_underruns = ring.health().glitched();
+            self.stats.speaker_starvations = ring.health().starved();
         }
         self.keep_lips();
         self.shared.stats.publish(self.stats);

@@ -303,8 +303,12 @@ fn the_pattern_is_captured_at_its_rate_and_released_when_dropped() {
     let Next::Value(first) = reader.wait(PATIENCE) else { panic!("no picture") };
     let start = Instant::now();
     std::thread::sleep(Duration::from_millis(500));
-    let published = out.published() - 1;
-    assert!((15..=35).contains(&published), "{published} in {:?}", start.elapsed());
+    let (published, lasted) = (out.published() - 1, start.elapsed());
+    // At 50 a second; a machine that stands still loses some, none may be made up.
+    assert!(
+        published >= 5 && f64::from(u32::try_from(published).unwrap()) <= lasted.as_secs_f64() * 50.0 + 3.0,
+        "{published} in {lasted:?}"
+    );
     assert_eq!(read_counter(&first), Some(0));
     capture.stop();
     let count = out.published();

@@ -4,6 +4,9 @@
 //! ([`Reordering`]), again when its repair is overdue by the measured time of repairs (the retransmission timer of
 //! RFC 6298, with its rule of Karn), and no more when it was asked for too often, is too old, or the picture has given
 //! it up. A gap that a keyframe closes sooner is not asked for at all.
+//!
+//! While parities come ([`crate::peer::fec`]), a packet is not asked for before the first of them that covers it: most
+//! losses are mended by then. One that comes and does not mend is the word to ask at once.
 
 use super::reordering::Reordering;
 use crate::media::reception::Horizon;
@@ -18,6 +21,9 @@ const MAX_SOUND_REQUESTS: u8 = 1;
 /// Longest round trip on which sound is asked for: a listener bears 150 ms (ITU-T G.114), and some of it is spent
 /// elsewhere.
 const MAX_SOUND_RTT: Duration = Duration::from_millis(100);
+/// Where packets of sound carry earlier ones, what is missing is not asked for until this long after the last such
+/// packet: a pause in speech has none.
+const CARRIED_FOR: Duration = Duration::from_secs(2);
 /// A packet that has been missing for this long is of no use any more; the picture gives up sooner as a rule.
 const MAX_AGE: Duration = Duration::from_secs(2);
 /// Packets that may be missing at once, whatever the picture's own limit. Beyond it, all are given up.
@@ -30,6 +36,12 @@ const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 /// request costs a whole round trip, and a few octets prevent it. Who repairs ignores the second (he must not repeat
 /// himself within a round trip: libwebrtc's and our own do not).
 const REPEAT_FROM: Duration = Duration::from_millis(40);
+/// Without a parity for so long none is waited for any more.
+const PARITY_SILENCE: Duration = Duration::from_secs(1);
+/// How long a parity is waited for until it is known how long they take: two pictures at 30 a second.
+const PARITY_WAIT: Duration = Duration::from_millis(66);
+/// And at most, however long they take: asking in vain costs some octets, not asking a round trip more.
+const MAX_PARITY_WAIT: Duration = Duration::from_millis(150);
 /// The clock's grain in the retransmission timer (G of RFC 6298): timers and threads are this late as a rule.
 const GRAIN: Duration = Duration::from_millis(5);
 /// Sequence numbers of which it is remembered whether they came, to tell duplicates from late arrivals.
@@ -57,11 +69,46 @@ pub(in crate::peer) enum Noted {
     Duplicate,
     /// One that had been given up.
     Late,
+    /// One that parities gave back.
+    Restored,
 }
 
-/// Smoothed time from request to repair (RFC 6298 section 2).
+/// How a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::peer) enum Way {
+    /// As it was sent, as far as is known.
+    Itself,
+    /// As a retransmission.
+    Repair,
+    /// Out of parities.
+    Parity,
+}
+
+/// Smoothed time from request to repair, and from loss to parity (RFC 6298 section 2).
 #[derive(Debug, Default)]
 struct RepairTime(Option<(f64, f64)>);
+
+/// When parities come.
+#[derive(Debug, Default)]
+struct Parities {
+    heard: Option<Instant>,
+    time: RepairTime,
+}
+
+impl Parities {
+    /// How long the first parity over a packet just found missing is to be waited for.
+    fn wait(&self, now: Instant) -> Duration {
+        let comes = self.heard.is_some_and(|at| now.saturating_duration_since(at) < PARITY_SILENCE);
+        match self.time.0 {
+            _ if !comes => Duration::ZERO,
+            None => PARITY_WAIT,
+            Some((mean, deviation)) => {
+                let wait = mean + (4.0 * deviation).max(GRAIN.as_secs_f64());
+                Duration::from_secs_f64(wait).min(MAX_PARITY_WAIT)
+            }
+        }
+    }
+}
 
 impl RepairTime {
     fn sample(&mut self, time: Duration) {
@@ -91,12 +138,15 @@ pub(in crate::peer) struct Gaps {
     /// Retransmissions come on a stream of their own, so an original is known for one.
     marked_repairs: bool,
     sound: bool,
+    /// Missing sound comes by itself until then.
+    carried_until: Option<Instant>,
     highest: Option<i64>,
     missing: BTreeMap<i64, Missing>,
     /// Which of the last [`WINDOW`] sequence numbers came, one bit each.
     seen: [u64; WINDOW as usize / 64],
     reordering: Reordering,
     repair_time: RepairTime,
+    parities: Parities,
     rtt: Option<Duration>,
 }
 
@@ -106,11 +156,13 @@ impl Gaps {
         Self {
             marked_repairs,
             sound: false,
+            carried_until: None,
             highest: None,
             missing: BTreeMap::new(),
             seen: [0; WINDOW as usize / 64],
             reordering: Reordering::default(),
             repair_time: RepairTime::default(),
+            parities: Parities::default(),
             rtt: None,
         }
     }
@@ -125,6 +177,11 @@ impl Gaps {
         self.sound
     }
 
+    /// A packet came that carries an earlier one: what is missing comes with the next ones, sooner than if asked for.
+    pub(in crate::peer) fn note_carrier(&mut self, now: Instant) {
+        self.carried_until = Some(now + CARRIED_FOR);
+    }
+
     /// The round-trip time as the transport has measured it.
     pub(in crate::peer) fn set_rtt(&mut self, rtt: Option<Duration>) {
         self.rtt = rtt;
@@ -136,9 +193,8 @@ impl Gaps {
         self.missing.len()
     }
 
-    /// Notes the arrival of a packet; `repair` if it is known to be a retransmission. Gaps of more than `limit`
-    /// packets are left to a keyframe.
-    pub(in crate::peer) fn note(&mut self, now: Instant, sequence: u16, repair: bool, limit: usize) -> Noted {
+    /// Notes the arrival of a packet. Gaps of more than `limit` packets are left to a keyframe.
+    pub(in crate::peer) fn note(&mut self, now: Instant, sequence: u16, way: Way, limit: usize) -> Noted {
         let Some(highest) = self.highest else {
             let extended = i64::from(sequence);
             self.highest = Some(extended);
@@ -147,29 +203,66 @@ impl Gaps {
         };
         let extended = highest + i64::from(sequence.wrapping_sub(highest as u16) as i16);
         if extended <= highest {
-            return self.note_old(now, extended, highest, repair);
+            return self.note_old(now, extended, highest, way);
         }
-        for number in highest + 1..=extended.min(highest + WINDOW) {
-            self.unmark(number);
-        }
+        self.miss(now, highest, extended, limit);
         self.mark(extended);
         self.highest = Some(extended);
-        let gap = (extended - highest - 1) as usize;
-        if gap + self.missing.len() > limit.min(MAX_MISSING) {
-            self.missing.clear();
-        } else {
-            let due = now + self.reordering.wait();
-            for lost in highest + 1..extended {
-                self.missing
-                    .insert(lost, Missing { since: now, requests: 0, asked: None, due, repeat: None });
-            }
-        }
-        Noted::New
+        if way == Way::Parity { Noted::Restored } else { Noted::New }
     }
 
-    fn note_old(&mut self, now: Instant, extended: i64, highest: i64, repair: bool) -> Noted {
+    /// Something after `highest` came: what is between it and `end` is missing.
+    fn miss(&mut self, now: Instant, highest: i64, end: i64, limit: usize) {
+        for number in highest + 1..=end.min(highest + WINDOW) {
+            self.unmark(number);
+        }
+        let gap = (end - highest - 1) as usize;
+        if gap + self.missing.len() > limit.min(MAX_MISSING) {
+            self.missing.clear();
+            return;
+        }
+        let due = now + self.reordering.wait().max(self.parities.wait(now));
+        for lost in highest + 1..end {
+            self.missing.insert(lost, Missing { since: now, requests: 0, asked: None, due, repeat: None });
+        }
+    }
+
+    /// A parity over these packets came, in order, and mended what it could: those that are missing still are asked for
+    /// now. The last ones of a picture are known to be missing by nothing else until the next picture comes.
+    pub(in crate::peer) fn note_parity(
+        &mut self,
+        now: Instant,
+        covered: impl Iterator<Item = u16>,
+        limit: usize,
+    ) {
+        self.parities.heard = Some(now);
+        let Some(mut highest) = self.highest else { return };
+        let ask = now + self.reordering.wait();
+        for sequence in covered {
+            let extended = highest + i64::from(sequence.wrapping_sub(highest as u16) as i16);
+            if extended > highest {
+                self.miss(now, highest, extended + 1, limit);
+                highest = extended;
+                self.highest = Some(extended);
+            }
+            if let Some(missing) = self.missing.get_mut(&extended).filter(|missing| missing.requests == 0) {
+                self.parities.time.sample(now.saturating_duration_since(missing.since));
+                missing.due = missing.due.min(ask);
+            }
+        }
+    }
+
+    fn note_old(&mut self, now: Instant, extended: i64, highest: i64, way: Way) -> Noted {
         if let Some(missing) = self.missing.remove(&extended) {
             self.mark(extended);
+            if way == Way::Parity {
+                self.reordering.note_lost();
+                if missing.requests == 0 {
+                    self.parities.time.sample(now.saturating_duration_since(missing.since));
+                }
+                return Noted::Restored;
+            }
+            let repair = way == Way::Repair;
             let waited = missing.asked.map(|asked| now.saturating_duration_since(asked));
             let repaired = match waited {
                 Some(_) if self.marked_repairs => repair,
@@ -192,7 +285,7 @@ impl Gaps {
             return Noted::Duplicate;
         }
         self.mark(extended);
-        Noted::Late
+        if way == Way::Parity { Noted::Restored } else { Noted::Late }
     }
 
     /// What is missing before this is no longer wanted.
@@ -209,7 +302,8 @@ impl Gaps {
 
     /// Appends the sequence numbers to ask for now, in order.
     pub(in crate::peer) fn poll_requests(&mut self, now: Instant, wanted: &mut Vec<u16>) {
-        if self.sound && self.rtt.unwrap_or(DEFAULT_RTT) > MAX_SOUND_RTT {
+        let carried = self.carried_until.is_some_and(|until| now < until);
+        if self.sound && (carried || self.rtt.unwrap_or(DEFAULT_RTT) > MAX_SOUND_RTT) {
             self.missing.clear();
             return;
         }

@@ -5,6 +5,7 @@
 //! the remote's congestion feedback must not see a number of its own for it.
 
 use super::resend::sequences;
+use super::wire::Wire;
 use super::{Belt, belt_protocol};
 use rtc::interceptor::{Attribute, AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
@@ -13,6 +14,8 @@ use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Packets kept per stream: over a second of sound. The oldest goes first. Each is repeated once at most, so that
@@ -25,13 +28,18 @@ struct Kept {
 }
 
 /// Keeps what is written, answers the NACKs that are read.
-#[derive(Default)]
 pub(in crate::peer) struct Repeat {
+    wire: Arc<Wire>,
     streams: HashMap<u32, VecDeque<Kept>>,
     belt: Belt,
 }
 
 impl Repeat {
+    /// Counts in `wire` what was asked for.
+    pub(in crate::peer) fn new(wire: Arc<Wire>) -> Self {
+        Self { wire, streams: HashMap::new(), belt: Belt::default() }
+    }
+
     fn answer(&mut self, now: Instant, nack: &TransportLayerNack) {
         let Some(history) = self.streams.get_mut(&nack.media_ssrc) else {
             return;
@@ -40,6 +48,7 @@ impl Repeat {
             let wanted = |kept: &&mut Kept| kept.packet.header.sequence_number == sequence && !kept.repeated;
             if let Some(kept) = history.iter_mut().find(wanted) {
                 kept.repeated = true;
+                self.wire.sound_requested.fetch_add(1, Ordering::Relaxed);
                 self.belt.write.push_back(TaggedPacket {
                     now,
                     transport: TransportContext::default(),
@@ -86,6 +95,7 @@ impl Interceptor for Repeat {
             feedback.typ == "nack" && feedback.parameter.is_empty()
         };
         if info.ssrc_rtx.is_none() && info.rtcp_feedback.iter().any(asks) {
+            self.wire.sound_nack.store(true, Ordering::Relaxed);
             self.streams.entry(info.ssrc).or_insert_with(|| VecDeque::with_capacity(HISTORY));
         }
     }

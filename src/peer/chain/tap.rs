@@ -1,6 +1,7 @@
 //! Listens to inbound RTCP, which otherwise never reaches the application: keyframe wishes, round trips, loss of our
 //! audio, the clocks of the remote's streams.
 
+use super::sound_loss::{Evidence, SoundLoss};
 use super::wire::Wire;
 use super::{Belt, belt_protocol};
 use crate::media::ntp;
@@ -16,7 +17,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Keyframe wishes closer together than this are one wish: the remote repeats itself until the keyframe has arrived.
@@ -33,6 +34,7 @@ pub(in crate::peer) struct Tap {
     audio_ssrc: u32,
     video_ssrc: u32,
     last_wish: Option<Instant>,
+    sound_loss: SoundLoss,
     /// By SSRC of the remote's streams: whether it is video.
     remote: HashMap<u32, bool>,
     belt: Belt,
@@ -52,6 +54,7 @@ impl Tap {
             audio_ssrc,
             video_ssrc,
             last_wish: None,
+            sound_loss: SoundLoss::default(),
             remote: HashMap::new(),
             belt: Belt::default(),
         }
@@ -103,7 +106,16 @@ impl Tap {
     fn read_reports(&mut self, now: Instant, reports: &[ReceptionReport]) {
         for report in reports {
             if report.ssrc == self.audio_ssrc {
-                self.control.set_audio_fraction_lost(report.fraction_lost);
+                let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
+                let evidence = Evidence {
+                    sent: load(&self.wire.audio_sent.packets),
+                    requested: load(&self.wire.sound_requested),
+                    estimate: self.wire.estimate.load(Ordering::Relaxed),
+                    understands: self.wire.sound_nack.load(Ordering::Relaxed),
+                };
+                let lost = self.sound_loss.handle_report(report.fraction_lost, evidence);
+                self.control.set_audio_fraction_lost(lost);
+                self.control.set_audio_twice(self.sound_loss.twice());
             }
             if (report.ssrc == self.audio_ssrc || report.ssrc == self.video_ssrc)
                 && let Some(sample) = round_trip_ms(report, ntp::middle(self.wire.clock.ntp(now)))

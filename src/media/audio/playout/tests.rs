@@ -6,8 +6,9 @@ use std::time::Duration;
 
 mod paths;
 
-/// A decoder of made-up packets: a head octet (1 sound, 2 a pause, else malformed), a repair octet, then the packet's
-/// number. Decoded, every sample is that number; made up, it is -1; repaired, half below the packet's own.
+/// A decoder of made-up packets: a head octet (1 sound, 2 a pause, else malformed), an octet that says how many packets
+/// before it are carried too, then the packet's number. Decoded, every sample is that number; made up, it is -1;
+/// repaired, it is half above the number of what was lost.
 #[derive(Default)]
 struct Numbers;
 
@@ -20,8 +21,8 @@ impl FrameDecoder for Numbers {
         payload[0] == 1
     }
 
-    fn carries_repair(&self, payload: &[u8]) -> bool {
-        payload[1] == 1
+    fn carries_before(&mut self, payload: &[u8]) -> usize {
+        usize::from(payload[1]) * FRAME
     }
 
     fn decode(&mut self, payload: &[u8], out: &mut [f32]) -> Option<usize> {
@@ -29,8 +30,9 @@ impl FrameDecoder for Numbers {
         Some(FRAME)
     }
 
-    fn repair(&mut self, next: &[u8], out: &mut [f32]) -> bool {
-        out.fill(f32::from(u16::from_be_bytes([next[2], next[3]])) - 0.5);
+    fn repair(&mut self, later: &[u8], before: usize, out: &mut [f32]) -> bool {
+        let frames = (before / FRAME) as f32;
+        out.fill(f32::from(u16::from_be_bytes([later[2], later[3]])) - frames + 0.5);
         true
     }
 

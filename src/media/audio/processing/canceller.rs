@@ -89,7 +89,7 @@ impl Canceller {
 
     /// Takes the echo out of 20 ms. `saturated`: the microphone's sound reached full scale.
     pub(super) fn capture(&mut self, bands: &mut Bands, saturated: bool) {
-        const { assert!(super::FRAME / BANDS % BLOCK_SIZE == 0) };
+        const { assert!((super::FRAME / BANDS).is_multiple_of(BLOCK_SIZE)) };
         for at in (0..bands[0].len()).step_by(BLOCK_SIZE) {
             for (number, band) in bands.iter().enumerate() {
                 self.block.view_mut(number, 0).copy_from_slice(&band[at..at + BLOCK_SIZE]);

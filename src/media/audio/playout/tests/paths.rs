@@ -222,3 +222,64 @@ fn opus_packets_of_any_length_and_stereo_are_played_whole() {
         assert!((rms / 0.141_4 - 1.0).abs() < 0.1, "{milliseconds} ms: {rms}");
     }
 }
+
+/// A tone of `seconds` through the codec, of which every 20th packet and the one after it never come. Returns what was
+/// made up after the first five seconds, and the playout.
+fn lose_pairs(seconds: u32, carry: bool) -> (u64, Playout<crate::media::audio::codec::OpusDecoder>) {
+    use crate::media::audio::codec::{Encoded, Encoder, OpusDecoder};
+    let start = Instant::now();
+    let (mut encoder, mut redundancy) = (Encoder::new().unwrap(), redundancy::Redundancy::default());
+    let (mut playout, mut at_first) = (Playout::new(OpusDecoder::new().unwrap()), 0);
+    let mut block = [0.0; BLOCK];
+    for n in 0..seconds * 50 {
+        let frame = std::array::from_fn(|i| ((n as usize * FRAME + i) as f32 * 0.057_6).sin() * 0.2);
+        let Encoded::Packet { data, .. } = encoder.encode(&frame).unwrap() else { panic!("a tone is sound") };
+        let mut packet = packet(start, n, f64::from(n) * 20.0, false, 1);
+        packet.payload = redundancy.wrap(data, packet.timestamp, carry);
+        if !matches!(n % 20, 10 | 11) {
+            playout.insert(&packet);
+        }
+        for half in 0..2 {
+            playout.pull(start + Duration::from_millis(u64::from(n * 20 + half * 10)), &mut block);
+        }
+        if n == 250 {
+            at_first = playout.stats().concealed;
+        }
+    }
+    (playout.stats().concealed - at_first, playout)
+}
+
+#[test]
+fn packets_that_never_came_are_played_from_the_ones_that_carry_them() {
+    let ((made_up, playout), (without, _)) = (lose_pairs(60, true), lose_pairs(60, false));
+    let stats = playout.stats();
+    assert_eq!((made_up, stats.duplicates, stats.late, stats.restarts), (0, 0, 0, 0), "{stats:?}");
+    // All but the ones lost before it had come to wait for them.
+    assert!((270..=300).contains(&stats.carried), "{stats:?}");
+    assert!(playout.target_ms() < 60.0 && playout.delay_ms().unwrap() < 85.0, "{:?}", playout.delay_ms());
+    assert!(without > 250 * FRAME as u64, "nothing had to be made up: {without}");
+}
+
+#[test]
+fn what_is_carried_but_had_come_costs_no_delay() {
+    let start = Instant::now();
+    let mut redundancy = redundancy::Redundancy::default();
+    let mut playout = Playout::new(crate::media::audio::codec::OpusDecoder::new().unwrap());
+    let mut encoder = crate::media::audio::codec::Encoder::new().unwrap();
+    let mut block = [0.0; BLOCK];
+    for n in 0..500 {
+        let frame = std::array::from_fn(|i| ((n as usize * FRAME + i) as f32 * 0.057_6).sin() * 0.2);
+        let crate::media::audio::codec::Encoded::Packet { data, .. } = encoder.encode(&frame).unwrap() else {
+            panic!("a tone is sound")
+        };
+        let mut packet = packet(start, n, f64::from(n) * 20.0, false, 1);
+        packet.payload = redundancy.wrap(data, packet.timestamp, true);
+        playout.insert(&packet);
+        for half in 0..2 {
+            playout.pull(start + Duration::from_millis(u64::from(n * 20 + half * 10)), &mut block);
+        }
+    }
+    let stats = playout.stats();
+    assert_eq!((stats.carried, stats.duplicates, stats.late, stats.packets), (0, 0, 0, 500), "{stats:?}");
+    assert!(playout.target_ms() <= 10.0, "{}", playout.target_ms());
+}
