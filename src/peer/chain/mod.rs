@@ -19,7 +19,8 @@
 //! | 12 500 | [`tap::Tap`] | PLI, FIR and receiver reports to the encoders | |
 //! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
 //!
-//! There is no forward error correction: `peer/tests/network/decision.rs` has the figures by which it was left out.
+//! Sound brings back what is lost of it by itself ([`crate::media::audio::redundancy`]). For pictures there is no
+//! forward error correction: `peer/tests/network/decision.rs` has the figures by which it was left out.
 
 pub(super) mod bound;
 pub(super) mod clock;
