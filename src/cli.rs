@@ -1,7 +1,7 @@
 //! The command line of `ahoy`: the window and the agent take the same options.
 
 use crate::config::{AcceptPolicy, CameraChoice, IceServer, MicrophoneChoice, Settings, SpeakerChoice};
-use crate::engine::{DEFAULT_MAX_BITS_PER_SECOND, EngineOptions};
+use crate::engine::EngineOptions;
 use crate::media::ports::VideoCodec;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -73,6 +73,9 @@ pub struct Participant {
     /// none, default, pattern, FILE.y4m or a camera's name or path.
     #[arg(long, value_name = "SOURCE")]
     pub camera: Option<CameraChoice>,
+    /// Ask the camera for 1920x1080 instead of 1280x720.
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub full_hd: Option<Switch>,
     /// none, default, tone, FILE.wav or an input's name or id.
     #[arg(long, value_name = "SOURCE")]
     pub microphone: Option<MicrophoneChoice>,
@@ -100,10 +103,10 @@ pub struct Participant {
     /// Send media through TURN relays only.
     #[arg(long)]
     pub relay_only: bool,
-    /// Highest send rate, bits per second.
-    #[arg(long, value_name = "BITS_PER_SECOND", default_value_t = DEFAULT_MAX_BITS_PER_SECOND,
+    /// Highest send rate, bits per second. Left out: 2500000, or 4500000 with --full-hd on.
+    #[arg(long, value_name = "BITS_PER_SECOND",
           value_parser = clap::value_parser!(u32).range(30_000..=50_000_000))]
-    pub max_bitrate: u32,
+    pub max_bitrate: Option<u32>,
     /// The video codec to prefer, for what we send and in what we offer and answer; the other one stays second.
     #[arg(long, value_enum, default_value = "h264")]
     pub codec: CodecName,
@@ -129,6 +132,7 @@ impl Participant {
         set(&mut settings.microphone, self.microphone.as_ref());
         set(&mut settings.speaker, self.speaker.as_ref());
         let switch = |given: Option<Switch>| given.map(|switch| switch == Switch::On);
+        set(&mut settings.full_hd, switch(self.full_hd).as_ref());
         let processing = &mut settings.sound_processing;
         set(&mut processing.echo_cancellation, switch(self.echo_cancellation).as_ref());
         set(&mut processing.noise_suppression, switch(self.noise_suppression).as_ref());

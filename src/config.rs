@@ -146,6 +146,8 @@ pub struct Settings {
     pub server: String,
     /// The camera.
     pub camera: CameraChoice,
+    /// Ask the camera for 1920×1080 instead of 1280×720, and send it where the other side decodes it.
+    pub full_hd: bool,
     /// The microphone.
     pub microphone: MicrophoneChoice,
     /// The speaker.
@@ -179,6 +181,7 @@ impl Settings {
             name,
             server,
             camera,
+            full_hd,
             microphone,
             speaker,
             sound_processing,

@@ -60,12 +60,21 @@
 //!   are there and still hear nothing.
 //! * OpenH264's own rate control is off, and the quantizer of every picture is ours (`media::video::quantizer`): on the
 //!   tests' footage every second lands within a tenth of the rate, and a keyframe costs about a fifth of a second of it.
+//! * Congestion control leaves the draft where it lets a queue stand. The estimate gives way to any queue by small steps,
+//!   pictures are paced at what the bottleneck serves once that is known, and when the path falls behind none are made
+//!   until it has caught up: sound goes on, and no keyframe is needed afterwards. A path that became wide again is seen by
+//!   how long large packets take (`peer::rate`).
 //! * The picture has one temporal layer. Two looked cheaper at the same PSNR in a rough comparison, but pictures would
 //!   alternate 3 to 1 in size, which is delay on a narrow link, and losing one of the smaller half helps only a receiver
 //!   that knows it.
 //! * PulseAudio (and PipeWire in its place) is spoken to by a client of our own, not through `cpal`: that polled the
 //!   latency of each stream and cleared a megabyte for every read, which cost 160 ms of processor time a second, told
 //!   nothing of devices that come and go, and could not let go of a device without the server's consent.
+//! * Lost packets of a picture are asked for, and over long paths that lose by chance also given back by parities
+//!   (`peer::fec`): on others those cost more than they mend (`peer/tests/network/decision.rs` has the figures).
+//! * The other side's picture does not go through the toolkit's textures: where there is no graphics card, drawing it
+//!   as one took half of the window's own processor time. It is uploaded in the window's order of colours and copied
+//!   by the driver (`ui::screen`).
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]

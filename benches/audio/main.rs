@@ -1,6 +1,6 @@
 //! Speech through calls, scored as a listener would (PESQ, ITU-T P.862.2 wideband) with its delay from mouth to ear.
 //!
-//! Two parts. [`paths`]: codec and playout alone in virtual time, on paths made from a seed: the same on any machine,
+//! Three parts. [`parts`]: what the delay from microphone to speaker is made of, in a call on an idle network. [`paths`]: codec and playout alone in virtual time, on paths made from a seed: the same on any machine,
 //! and long enough for clocks that drift. [`calls`]: whole calls over emulated links, with virtual sound cards on
 //! PulseAudio, each direction on its own; Chromium calling Chromium is measured beside, by the same recipe: once with
 //! its defaults, once with its echo canceller, noise suppression and gain control off.
@@ -16,6 +16,8 @@ mod common;
 #[allow(dead_code, reason = "benches/call uses the rest")]
 #[path = "../call/door.rs"]
 mod door;
+#[path = "../shared/ear.rs"]
+mod ear;
 #[allow(dead_code, reason = "benches/call uses the rest")]
 #[path = "../call/link/mod.rs"]
 mod link;
@@ -23,10 +25,13 @@ mod link;
 mod machine;
 #[path = "../call/pressure.rs"]
 mod pressure;
+#[path = "../shared/talk.rs"]
+mod talk;
 
 mod calls;
 mod lab;
 mod parties;
+mod parts;
 mod paths;
 mod rows;
 
@@ -39,7 +44,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "bench-audio", disable_version_flag = true)]
 struct Options {
-    /// Only codec and playout in virtual time, or only whole calls. Left out: both.
+    /// Only the parts of the delay, only codec and playout in virtual time, or only whole calls. Left out: all.
     #[arg(long, value_enum)]
     only: Option<Part>,
     /// Who calls whom; may be given several times, or with commas. Left out: all of them.
@@ -67,6 +72,7 @@ struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
+    Delay,
     Paths,
     Calls,
 }
@@ -90,12 +96,16 @@ fn main() {
     let seeds = options.seed..options.seed + options.repeat;
     println!("* seeds: {} to {}\n", seeds.start, seeds.end - 1);
 
+    let mut delay = Vec::new();
+    if options.only.is_none_or(|only| only == Part::Delay) {
+        delay = parts::measure(&options.ahoy);
+    }
     let mut paths = Vec::new();
-    if options.only != Some(Part::Calls) {
+    if options.only.is_none_or(|only| only == Part::Paths) {
         paths = paths::measure(&rows, seeds.clone());
     }
     let mut calls = Vec::new();
-    if options.only != Some(Part::Paths) {
+    if options.only.is_none_or(|only| only == Part::Calls) {
         let pairings =
             if options.pairing.is_empty() { Pairing::ALL.to_vec() } else { options.pairing.clone() };
         calls = calls::measure(&rows, &pairings, seeds, &options.ahoy);
@@ -104,7 +114,7 @@ fn main() {
         let machine: serde_json::Map<_, _> =
             machine.into_iter().map(|(what, text)| (what.to_owned(), json!(text))).collect();
         let all = json!({
-            "machine": machine, "load_at_the_end": machine::load(), "paths": paths, "calls": calls,
+            "machine": machine, "load_at_the_end": machine::load(), "delay": delay, "paths": paths, "calls": calls,
         });
         if let Err(error) = std::fs::write(file, all.to_string()) {
             eprintln!("bench-audio: {}: {error}", file.display());

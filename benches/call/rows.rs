@@ -72,6 +72,12 @@ pub(crate) fn all(span: Duration, delay: Duration) -> Vec<Row> {
         steady("300k", "300 kbit/s", narrow(300_000)),
         steady("100k", "100 kbit/s", narrow(100_000)),
         steady("far", "100 ms RTT, 20 ms jitter", far(50, 20, false)),
+        steady("far_loss", "100 ms RTT, 5 % loss", Shape { loss: Loss::Random(0.05), ..far(50, 0, false) }),
+        steady(
+            "remote_loss",
+            "200 ms RTT, 5 % loss",
+            Shape { loss: Loss::Random(0.05), ..far(100, 0, false) },
+        ),
         steady("reorder", "40 ms RTT, 3 ms jitter, reordering", far(20, 3, true)),
         changing("blackout5", "5 s blackout", Shape::DOWN, 5),
         changing("blackout12", "12 s blackout", Shape::DOWN, 12),

@@ -1,10 +1,9 @@
 //! What one participant costs in a call: processor time and memory.
 //!
-//! Of an agent, its process: the largest resident memory that it ever had. Of Chromium, its whole process tree: the
+//! Of an agent and of a window, its process: the largest resident memory that it ever had. Of Chromium, its whole process tree: the
 //! largest sum of proportional shares (pages that its processes share count once), looked at every second; which is
-//! kinder to Chromium, for the agent's share of the system's libraries counts in full.
+//! kinder to Chromium, for our share of the system's libraries counts in full.
 
-use crate::common::agent::Agent;
 use crate::common::browser::Browser;
 use crate::common::page::{Guest, PageServer};
 use crate::common::proc_fs;
@@ -12,9 +11,11 @@ use crate::common::server::Server;
 use crate::common::{clip, unix_ms};
 use crate::first::agent;
 use crate::participant::{Participant, SETUP};
+use crate::window::{self, Share};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
-const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a participant used, and what it got for it.
 pub(crate) struct Used {
@@ -47,16 +48,21 @@ impl Used {
     }
 }
 
-/// The cost of both sides of both kinds of calls.
+/// The cost of both sides of all kinds of calls.
 pub(crate) struct Cost {
     pub(crate) agents: [Used; 2],
+    pub(crate) windows: [Used; 2],
+    /// Where the windows' processor time went.
+    pub(crate) shares: [Share; 2],
     pub(crate) chromiums: [Used; 2],
 }
 
-/// Measures a call of `seconds` between two agents, then one between two Chromiums.
+/// Measures a call of `seconds` between two agents, then one between two windows, then one between two Chromiums.
 pub(crate) fn measure(server: &Server, page: &PageServer, seconds: u64) -> Cost {
     let span = Duration::from_secs(seconds);
-    Cost { agents: agents(server, span), chromiums: chromiums(server, page, span) }
+    let agents = agents(server, span);
+    let (windows, shares) = window::measure(server, span);
+    Cost { agents, windows, shares, chromiums: chromiums(server, page, span) }
 }
 
 fn agents(server: &Server, span: Duration) -> [Used; 2] {
@@ -74,12 +80,12 @@ fn agents(server: &Server, span: Duration) -> [Used; 2] {
     let peak = pair.each_ref().map(|agent| proc_fs::peak_kib(agent.id()) as f64 / 1024.0);
     let names = ["agent, caller", "agent, callee"];
     std::array::from_fn(|side| {
-        used_by_agent(names[side], &pair[side], after[side] - before[side], peak[side])
+        used_by_stats(names[side], &pair[side].events("stats"), after[side] - before[side], peak[side])
     })
 }
 
-fn used_by_agent(name: &'static str, agent: &Agent, cpu_seconds: f64, peak_mib: f64) -> Used {
-    let reports = agent.events("stats");
+/// From the figures of a call of ours, as they came one after the other.
+pub(crate) fn used_by_stats(name: &'static str, reports: &[Value], cpu_seconds: f64, peak_mib: f64) -> Used {
     let last = &reports.last().expect("statistics come once a second")["video_received"];
     let bits: f64 =
         reports.iter().map(|report| report["video_received"]["bitrate"].as_f64().unwrap()).sum::<f64>();

@@ -8,16 +8,12 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot be made ends the run, as in the tests")]
 
 use ahoy::config::SoundProcessing;
-use ahoy::media::audio::BLOCK;
-use ahoy::media::audio::processing::{NoiseSuppressionLevel, Processing};
+use ahoy::media::audio::processing::{Processing, SuppressionLevel};
+use ahoy::media::audio::{BLOCK, FRAME};
 use std::time::Instant;
 
-const LEVELS: [NoiseSuppressionLevel; 4] = [
-    NoiseSuppressionLevel::Low,
-    NoiseSuppressionLevel::Moderate,
-    NoiseSuppressionLevel::High,
-    NoiseSuppressionLevel::VeryHigh,
-];
+const LEVELS: [SuppressionLevel; 4] =
+    [SuppressionLevel::K6dB, SuppressionLevel::K12dB, SuppressionLevel::K18dB, SuppressionLevel::K21dB];
 
 fn read(path: &str) -> Vec<f32> {
     let mut reader = hound::WavReader::open(path).unwrap();
@@ -53,18 +49,18 @@ fn main() {
     };
     let mut writer = hound::WavWriter::create(out, spec).unwrap();
     let began = Instant::now();
-    let blocks = microphone.len() / BLOCK;
-    for at in 0..blocks {
-        let part = |samples: &[f32]| -> [f32; BLOCK] {
-            std::array::from_fn(|i| samples.get(at * BLOCK + i).copied().unwrap_or(0.0))
-        };
-        processing.render(&part(&speaker));
-        let mut block = part(&microphone);
-        processing.capture(&mut block);
-        for sample in block {
-            writer.write_sample((sample.clamp(-1.0, 1.0) * 32_767.0) as i16).unwrap();
+    let frames = microphone.len() / FRAME;
+    for frame in microphone.as_chunks::<FRAME>().0.iter().enumerate() {
+        let (number, mut sound) = (frame.0, *frame.1);
+        for half in 0..2 {
+            let from = number * FRAME + half * BLOCK;
+            processing.render(&std::array::from_fn(|at| speaker.get(from + at).copied().unwrap_or(0.0)));
+        }
+        processing.capture(&mut sound);
+        for sample in sound {
+            writer.write_sample((sample.clamp(-1.0, 1.0) * 32_767.0).round() as i16).unwrap();
         }
     }
     writer.finalize().unwrap();
-    eprintln!("{:.0} us per 10 ms", began.elapsed().as_secs_f64() * 1e6 / blocks as f64);
+    eprintln!("{:.0} us per 10 ms", began.elapsed().as_secs_f64() * 1e6 / (2 * frames) as f64);
 }

@@ -1,6 +1,7 @@
 """Measures what is done to a microphone's sound. Run by scripts/bench-echo.
 
-Over files: speech with noise at several ratios through each strength of the noise suppression (PESQ, STOI).
+Over files: speech with noise at several ratios through each strength of the noise suppression (PESQ, STOI), the delay
+of the chain, and what the automatic gain does.
 In calls over virtual sound cards: the far voice alone and both voices, the speaker reaching the microphone at -10 dB
 60 ms later, with our agent and with Chromium at the near end and the same agent at the far end.
 """
@@ -9,6 +10,8 @@ import glob
 import http.server
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +34,8 @@ FAR = (
 )
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CONVERGED_SECONDS = 3
+# How long the far voice is alone after that.
+ALONE_SECONDS = 7
 
 
 def read(path):
@@ -99,11 +104,31 @@ def scores(reference, degraded):
     return pesq(16_000, reference, degraded, "wb"), stoi(reference, degraded, 16_000)
 
 
-def files(target, folder):
-    program = max(
+def followed(reference, degraded):
+    """As `aligned`, and once more for each second: the far end's playout stretches and shortens what it plays."""
+    reference, degraded = aligned(reference, degraded)
+    out, reach, shift = np.zeros(len(reference)), 16 * 80, 0
+    for start in range(0, len(reference), 16_000):
+        want = cut(reference, start - 4000, 24_000)
+        have = cut(degraded, start - 4000 - reach, 24_000 + 2 * reach)
+        if rms(want) > 0.002:
+            size = 1 << 17
+            product = np.fft.irfft(np.fft.rfft(have, size) * np.conj(np.fft.rfft(want, size)), size)
+            shift = int(np.argmax(product[: 2 * reach + 1])) - reach
+        part = cut(degraded, start + shift, 16_000)
+        out[start : start + 16_000] = part[: len(out) - start]
+    return reference, out
+
+
+def newest(target):
+    return max(
         (path for path in glob.glob(f"{target}/deps/sound_processing-*") if os.access(path, os.X_OK)),
         key=os.path.getmtime,
     )
+
+
+def files(target, folder):
+    program = newest(target)
     clean = np.concatenate([np.zeros(RATE // 2), np.tile(read(speech(folder, "near", "en-us", NEAR)), 2)])
     random = np.random.default_rng(1)
     # Noise like that of a fan: as loud in every octave.
@@ -116,7 +141,7 @@ def files(target, folder):
     print(f"{'':22}{'as it is':>14}" + "".join(f"{name:>14}" for name in ["low", "moderate", "high", "very high"]))
     half = len(clean) // 2
     for name, noise in [("fan", pink), ("voices", babble)]:
-        for ratio in [None, 20, 10, 5, 0]:
+        for ratio in [None, 40, 30, 20, 10, 5]:
             if ratio is None and name != "fan":
                 continue
             gain = 0 if ratio is None else rms(clean) / rms(noise) / 10 ** (ratio / 20)
@@ -130,30 +155,83 @@ def files(target, folder):
             print(row, flush=True)
 
 
+def level(samples):
+    return db(rms(samples), 1)
+
+
+def processed(program, folder, microphone, speaker, switches):
+    paths = [f"{folder}/{name}.wav" for name in ["in", "reference", "out"]]
+    write(paths[0], microphone)
+    write(paths[1], speaker)
+    subprocess.run([program, *paths, switches], check=True, stderr=subprocess.DEVNULL)
+    return read(paths[2])
+
+
+def chain(target, folder):
+    """What the whole chain costs and does: its delay, and the level of faint and loud voices, and of noise alone."""
+    program = newest(target)
+    voice = read(speech(folder, "near", "en-us", NEAR))
+    silence = np.zeros(len(voice))
+    print("\nDelay of the chain, milliseconds")
+    for name, switches in [("high-pass alone (gain)", "g"), ("echo", "e"), ("noise", "n"), ("all", "eng")]:
+        out = processed(program, folder, voice, silence, switches)
+        print(f"  {name:24}{delay(out, voice) / RATE * 1e3:6.2f}")
+    print("\nAutomatic gain: level of 30 s of a voice before, after in each ten seconds, dBFS; spread of the gain in the last ten")
+    long = np.resize(voice, 30 * RATE)
+    hiss = np.random.default_rng(2).standard_normal(len(long))
+    for wanted in [-12, -23, -30, -40, -50]:
+        loud = long * 10 ** ((wanted - level(long)) / 20)
+        loud = np.clip(loud + hiss * 10 ** (-75 / 20), -1, 1)
+        out = processed(program, folder, loud, np.zeros(len(loud)), "g")
+        tens = [f"{level(out[at * RATE : (at + 10) * RATE]):7.1f}" for at in [0, 10, 20]]
+        gains = [
+            db(rms(out[at : at + RATE]), rms(loud[at : at + RATE])) for at in range(20 * RATE, 30 * RATE, RATE)
+        ]
+        print(f"  {level(loud):7.1f} ->{''.join(tens)}   {max(gains) - min(gains):4.1f} dB")
+    for wanted in [-60, -50, -40]:
+        noise = hiss * 10 ** (wanted / 20)
+        out = processed(program, folder, noise, np.zeros(len(noise)), "ng")
+        print(f"  noise alone {wanted} -> {level(out[20 * RATE :]):.1f}")
+
+
 class Studio:
-    """A sound server with the near end's speaker and microphone, and the way from the one to the other."""
+    """A sound server with the near end's speaker and microphone, the way from the one to the other, and all that was
+    started beside it. What it started, and only that, ends with it."""
 
     def __init__(self, folder):
         self.folder = folder
+        self.started = []
         self.socket = f"{folder}/pulse.socket"
         self.environment = {**os.environ, "PULSE_SERVER": f"unix:{self.socket}", "XDG_RUNTIME_DIR": folder, "HOME": folder}
         for name in ["DBUS_SESSION_BUS_ADDRESS", "DISPLAY"]:
             self.environment.pop(name, None)
+
+    def __enter__(self):
+        try:
+            self.set_up()
+        except BaseException:
+            self.end(self.started)
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.end(list(self.started))
+
+    def set_up(self):
         protocol = f"module-native-protocol-unix socket={self.socket} auth-anonymous=1"
         arguments = ["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"]
-        self.server = subprocess.Popen(
-            ["pulseaudio", *arguments, "--realtime=yes", "--high-priority=yes", "-L", protocol],
-            env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
+        self.start("pulseaudio", *arguments, "--realtime=yes", "--high-priority=yes", "-L", protocol)
         info = ["pactl", "info"]
         wait("the sound server", lambda: not subprocess.run(info, env=self.environment, capture_output=True).returncode)
-        for name in ["speaker", "microphone"]:
+        for name in ["speaker", "room"]:
             self.pactl("load-module", "module-null-sink", f"sink_name={name}", "norewinds=1", "rate=48000", "channels=1")
-        self.pactl("load-module", "module-loopback", "source=speaker.monitor", "sink=microphone", "latency_msec=60")
+        # A monitor is no microphone to a browser.
+        self.pactl("load-module", "module-remap-source", "master=room.monitor", "source_name=microphone")
+        self.pactl("load-module", "module-loopback", "source=speaker.monitor", "sink=room", "latency_msec=60")
         inputs = json.loads(self.pactl("--format=json", "list", "sink-inputs"))
         self.pactl("set-sink-input-volume", str(inputs[0]["index"]), "-10dB")
         self.pactl("set-default-sink", "speaker")
-        self.pactl("set-default-source", "microphone.monitor")
+        self.pactl("set-default-source", "microphone")
 
     def pactl(self, *arguments):
         return subprocess.run(
@@ -161,7 +239,25 @@ class Studio:
         ).stdout
 
     def start(self, *command, **options):
-        return subprocess.Popen(command, env=self.environment, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options})
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, env=self.environment, start_new_session=True, **{**quiet, **options})
+        self.started.append(process)
+        return process
+
+    def end(self, processes):
+        """Ends processes with their children: each leads a session of its own."""
+        for process in reversed(processes):
+            for sign in [signal.SIGTERM, signal.SIGKILL]:
+                try:
+                    os.killpg(process.pid, sign)
+                    process.wait(5)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+                except ProcessLookupError:
+                    process.wait()
+                    break
+        self.started = [process for process in self.started if process not in processes]
 
 
 def agent(studio, target, url, name, *options):
@@ -184,12 +280,12 @@ def wait(what, done, seconds=30):
     deadline = time.monotonic() + seconds
     while not (found := done()):
         if time.monotonic() > deadline:
-            sys.exit(f"in vain for: {what}")
+            raise TimeoutError(f"in vain for: {what}")
         time.sleep(0.05)
     return found
 
 
-def serve(folder, port):
+def serve(port, processing):
     page = open(f"{ROOT}/tests/common/page.html").read()
     # There is no camera: the page's canvas is one, and the microphone is a real device with Chromium's processing.
     page = page.replace(
@@ -197,7 +293,7 @@ def serve(folder, port):
         """<script>
 const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
 navigator.mediaDevices.getUserMedia = async () => {
-  const stream = await real({ audio: true });
+  const stream = await real({ audio: PROCESSING });
   const canvas = document.createElement("canvas");
   canvas.getContext("2d").fillRect(0, 0, 64, 64);
   stream.addTrack(canvas.captureStream(5).getVideoTracks()[0]);
@@ -205,7 +301,17 @@ navigator.mediaDevices.getUserMedia = async () => {
 };
 </script><script>""",
         1,
-    ).replace("</html>", "") + f"<script>join({port}, 'near')</script>"
+    ).replace("PROCESSING", json.dumps(processing)).replace("</html>", "") + """<script>
+// The far end sends no picture, and the page's video element plays nothing before it has one.
+const voice = new Audio();
+setInterval(() => {
+  const [track] = remote.srcObject?.getAudioTracks() ?? [];
+  if (!track || voice.srcObject) return;
+  voice.srcObject = new MediaStream([track]);
+  voice.play();
+}, 100);
+join(PORT, "near");
+</script>""".replace("PORT", str(port))
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -235,73 +341,86 @@ def chromium(studio, url):
     )
 
 
-def call(studio, target, near, far, near_voice, seconds, options=()):
-    """One call. Gives what the microphone heard and what the far end did, from its connection on."""
-    server = studio.start(f"{target}/ahoy-server", "--listen", "127.0.0.1:6607")
+def call(studio, target, near, far, near_voice, options=()):
+    """One call: the far voice alone, then the near one too. Gives what the microphone heard and what the far end did,
+    from the call's connection on, and when the near voice began (seconds, by the microphone)."""
+    port = free_port()
+    url = f"ws://127.0.0.1:{port}"
+    heard, picked = f"{studio.folder}/heard.wav", f"{studio.folder}/picked.raw"
+    before = list(studio.started)
+    studio.start(f"{target}/ahoy-server", "--listen", f"127.0.0.1:{port}")
     time.sleep(0.5)
-    url = "ws://127.0.0.1:6607"
-    heard, picked = f"{studio.folder}/heard.wav", f"{studio.folder}/picked.wav"
-    running = [server]
     if near == "chromium":
-        running.append(chromium(studio, serve(studio.folder, 6607)))
+        on = not options
+        processing = {"echoCancellation": on, "noiseSuppression": on, "autoGainControl": on}
+        chromium(studio, serve(port, processing))
     else:
-        devices = ["--microphone", "microphone.monitor", "--speaker", "speaker", "--accept", "always"]
-        running.append(agent(studio, target, url, "near", *devices, *options))
+        devices = ["--microphone", "microphone", "--speaker", "speaker", "--accept", "always"]
+        agent(studio, target, url, "near", *devices, *options)
     far_end = agent(studio, target, url, "far", "--microphone", far or "none", "--speaker", heard)
-    running.append(far_end)
     wait("the near end", lambda: any("near" in event.get("users", []) for event in list(far_end.events)))
     far_end.stdin.write('{"command":"call","peer":"near"}\n')
     far_end.stdin.flush()
     wait("the call", lambda: any(event.get("state") == "connected" for event in list(far_end.events)))
-    recorder = studio.start(
-        "parecord", "--device=microphone.monitor", "--rate=48000", "--format=s16le", "--file-format=wav", "--channels=1", picked
+    studio.start(
+        "parecord", "--device=microphone", "--rate=48000", "--format=s16le", "--raw", "--channels=1", "--latency-msec=20",
+        picked,
     )
-    time.sleep(2 + CONVERGED_SECONDS)
-    if near_voice:
-        running.append(studio.start("paplay", "--device=microphone", near_voice))
-    time.sleep(seconds)
-    recorder.terminate()
-    recorder.wait()
-    for process in reversed(running):
-        process.terminate()
-    for process in running:
-        process.wait()
-    return read(picked), read(heard)
+    time.sleep(CONVERGED_SECONDS + ALONE_SECONDS)
+    began = os.path.getsize(picked) / 2 / RATE
+    studio.start("paplay", "--device=room", near_voice)
+    time.sleep(len(read(near_voice)) / RATE + 2)
+    studio.end([process for process in studio.started if process not in before])
+    return np.fromfile(picked, "<i2") / 32768, read(heard), began
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def remaining(picked, heard, began):
+    """By how much the echo is weaker at the far end than at the microphone, dB, three seconds after the call began."""
+    start, end = int(CONVERGED_SECONDS * RATE), int((began - 0.3) * RATE)
+    # Both recordings end together.
+    shift = len(heard) - len(picked)
+    return db(rms(picked[start:end]), rms(heard[start + shift : end + shift]))
 
 
 def calls(target, folder):
     far, near = speech(folder, "far", "en-gb", FAR), speech(folder, "near", "en-us", NEAR)
-    length = len(read(near)) / RATE
+    voice = read(near)
     print("\nEcho in calls: speaker to microphone at -10 dB, 60 ms later")
+    print(f"{'':26}{'echo, after 3 s':>16}{'both talk: STOI of':>20}{'the near voice alone,':>24}")
+    print(f"{'':26}{'':>16}{'the voice w/o echo':>20}{'STOI':>12}{'PESQ':>12}")
     off = ("--echo-cancellation=off", "--noise-suppression=off", "--automatic-gain=off")
     for name, near_end, options in [
-        ("Ahoy", "ahoy", ()), ("Ahoy, switched off", "ahoy", off), ("Chromium", "chromium", ())
+        ("Ahoy", "ahoy", ()), ("Chromium", "chromium", ()),
+        ("Ahoy, switched off", "ahoy", off), ("Chromium, switched off", "chromium", off),
     ]:
-        studio = Studio(tempfile.mkdtemp(dir=folder))
         try:
-            picked, heard = call(studio, target, near_end, far, None, 12, options)
-            tail = 10 * RATE
-            lowered = db(rms(picked[-tail:]), rms(heard[-tail:]))
-            _, alone = call(studio, target, near_end, None, near, length + 2, options)
-            _, both = call(studio, target, near_end, far, near, length + 2, options)
-            voice = read(near)
-            one, two = aligned(voice, alone)[1], aligned(voice, both)[1]
-            print(
-                f"{name:20} far voice alone: {lowered:5.1f} dB less at the far end; both talk: STOI "
-                f"{stoi(one, two, 16_000):.3f} of the voice without echo "
-                f"({stoi(decimate(voice), two, 16_000):.3f} of the voice itself; without echo "
-                f"{stoi(decimate(voice), one, 16_000):.3f})",
-                flush=True,
-            )
-        finally:
-            studio.server.terminate()
-            studio.server.wait()
+            with Studio(tempfile.mkdtemp(dir=folder)) as studio:
+                _, alone, _ = call(studio, target, near_end, None, near, options)
+                picked, both, began = call(studio, target, near_end, far, near, options)
+        except TimeoutError as error:
+            print(f"{name:26}{error}", flush=True)
+            continue
+        one, two = followed(voice, alone)[1], followed(voice, both)[1]
+        same = decimate(voice)
+        print(
+            f"{name:26}{remaining(picked, both, began):11.1f} dB  {stoi(one, two, 16_000):18.3f}"
+            f"{stoi(same, one, 16_000):14.3f}{pesq(16_000, same, one, 'wb'):12.2f}",
+            flush=True,
+        )
 
 
 def main():
     target = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
-        files(target, folder)
+        if "--calls-only" not in sys.argv:
+            files(target, folder)
+            chain(target, folder)
         if "--files-only" not in sys.argv:
             calls(target, folder)
 

@@ -48,6 +48,7 @@ impl Meter {
                 bitrate: bits(transport.video_octets_sent, before.video_octets_sent),
                 packets: transport.video_packets_sent,
                 retransmitted: transport.video_retransmitted,
+                parities: transport.video_parities_sent,
                 ..video_sent(sent)
             },
             video_received: VideoReceived {
@@ -59,6 +60,7 @@ impl Meter {
                 lost: transport.video_packets_lost,
                 requested: transport.video_packets_requested,
                 repaired: transport.video_packets_repaired,
+                recovered_fec: transport.video_packets_recovered_fec,
                 ..video_received(received)
             },
             audio_sent: AudioSent {
@@ -66,6 +68,8 @@ impl Meter {
                 packets: transport.audio_packets_sent,
                 level: audio.sent_level_since(&self.audio),
                 microphone_ms: audio.microphone_device_ms + audio.microphone_ring_ms,
+                device_ms: audio.microphone_device_ms,
+                overruns: audio.microphone_overruns,
                 echo_lowered_db: audio.processing.echo_return_loss_enhancement_db,
                 drift_ppm: audio.processing.drift_ppm,
             },
@@ -122,6 +126,10 @@ fn audio_received(audio: &AudioStats) -> AudioReceived {
         concealed_ratio: audio.concealed_ratio(),
         buffer_ms: audio.buffer_ms,
         speaker_ms: audio.speaker_ring_ms + audio.speaker_device_ms,
+        device_ms: audio.speaker_device_ms,
+        concealed: audio.concealed_samples,
+        underruns: audio.speaker_underruns,
+        starvations: audio.speaker_starvations,
         ..AudioReceived::default()
     }
 }

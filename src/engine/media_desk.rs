@@ -12,7 +12,7 @@ use crate::media::event::MediaEvents;
 use crate::media::ports::{EncodedAudio, EncodedFrame, Feedback, ReceivedPacket, SendControl};
 use crate::media::video::capture::{Capture, CaptureWish};
 use crate::media::video::encoder::VideoEncoder;
-use crate::media::video::frame::Frame;
+use crate::media::video::frame::{Frame, Size};
 use crate::media::video::latest::Latest;
 use crate::media::video::receiver::VideoReceiver;
 use crate::media::video::record::VideoRecorder;
@@ -40,7 +40,7 @@ pub(super) enum DeskOrder {
     /// Open the media of a call.
     Open(Box<OpenOrder>),
     /// Switch the camera on (with this choice) or off.
-    Camera(CallId, Option<CameraChoice>),
+    Camera(CallId, Option<CameraOrder>),
     /// Use another microphone.
     Microphone(CallId, MicrophoneChoice),
     /// Turn the microphone off (true) or on.
@@ -61,11 +61,18 @@ pub(super) enum DeskOrder {
     Quit,
 }
 
+/// The camera to be opened.
+pub(super) struct CameraOrder {
+    pub(super) choice: CameraChoice,
+    /// 1920×1080 instead of 1280×720.
+    pub(super) full_hd: bool,
+}
+
 /// What a call's media is opened with.
 pub(super) struct OpenOrder {
     pub(super) call: CallId,
     /// `None`: the camera stays off for now.
-    pub(super) camera: Option<CameraChoice>,
+    pub(super) camera: Option<CameraOrder>,
     pub(super) microphone: MicrophoneChoice,
     pub(super) microphone_muted: bool,
     pub(super) speaker: SpeakerChoice,
@@ -176,9 +183,9 @@ fn run(orders: &Receiver<DeskOrder>, events: &mpsc::Sender<DeskEvent>) {
             }
             DeskOrder::ListDevices => report(events, DeskEvent::Devices(list_devices())),
             DeskOrder::Quit => break,
-            DeskOrder::Camera(call, choice) => {
+            DeskOrder::Camera(call, camera) => {
                 if let Some(media) = media.as_mut().filter(|media| media.call == call) {
-                    media.set_camera(choice);
+                    media.set_camera(camera);
                 }
             }
             DeskOrder::Microphone(call, choice) => {
@@ -308,14 +315,16 @@ impl CallMedia {
         Ok(media)
     }
 
-    fn set_camera(&mut self, choice: Option<CameraChoice>) {
+    fn set_camera(&mut self, order: Option<CameraOrder>) {
         if let Some(capture) = self.capture.take() {
             capture.stop();
         }
         self.local.clear();
-        let Some(choice) = choice else { return };
+        let Some(CameraOrder { choice, full_hd }) = order else { return };
+        let wish =
+            CaptureWish { size: if full_hd { Size::FULL_HD } else { Size::HD }, ..CaptureWish::default() };
         let echo = (choice == CameraChoice::Echo).then(|| self.remote.clone());
-        match Capture::start(choice, CaptureWish::default(), self.local.clone(), self.events.clone(), echo) {
+        match Capture::start(choice, wish, self.local.clone(), self.events.clone(), echo) {
             Ok(capture) => {
                 self.capture = Some(capture);
                 self.control.want_keyframe();

@@ -26,13 +26,13 @@ pub use crate::config::{
 };
 pub use crate::media::audio::{SoundLevels, SoundTest};
 pub use crate::media::device::{Device, Devices};
-pub use crate::media::video::rgba::{DrawnSize, RgbaImage};
+pub use crate::media::video::rgba::{DrawnSize, PixelOrder, RgbaImage};
 pub use core::start;
 pub use echo::ECHO_NAME;
 pub use handle::{EngineHandle, EnginePort, INTENT_CAPACITY};
 pub use intent::{Intent, TestedSound};
 pub use media_desk::list_devices;
-pub use options::{DEFAULT_MAX_BITS_PER_SECOND, EngineOptions};
+pub use options::EngineOptions;
 pub use snapshot::*;
 pub use stats::*;
 pub use wishes::NOTHING_TO_CALL_WITH;

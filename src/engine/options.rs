@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Highest send rate by default, bits per second: 720p30 at up to 2 Mbit/s, and room for sound and repairs.
-pub const DEFAULT_MAX_BITS_PER_SECOND: u32 = 2_500_000;
+const DEFAULT_MAX_BITS_PER_SECOND: u32 = 2_500_000;
+/// The same where the camera gives 1080p: twice the pixels need not quite twice the bits.
+const FULL_HD_MAX_BITS_PER_SECOND: u32 = 4_500_000;
 
 /// Everything that an engine needs to know at its start.
 #[derive(Clone, Debug)]
@@ -21,8 +23,8 @@ pub struct EngineOptions {
     pub complaint: Option<String>,
     /// Writes what the other side sends to this Y4M file.
     pub record_video: Option<PathBuf>,
-    /// Highest send rate, bits per second.
-    pub max_bits_per_second: u32,
+    /// Highest send rate, bits per second; `None`: as the camera's picture needs.
+    pub max_bits_per_second: Option<u32>,
     /// Codecs to offer, best first.
     pub video_codecs: Vec<VideoCodec>,
     /// How often the figures of a call are renewed.
@@ -37,6 +39,14 @@ pub struct EngineOptions {
     pub may_host: bool,
 }
 
+impl EngineOptions {
+    /// Highest send rate of a call that begins with these settings, bits per second.
+    pub(super) fn max_bits_per_second(&self, settings: &Settings) -> u32 {
+        let usual = if settings.full_hd { FULL_HD_MAX_BITS_PER_SECOND } else { DEFAULT_MAX_BITS_PER_SECOND };
+        self.max_bits_per_second.unwrap_or(usual)
+    }
+}
+
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
@@ -45,7 +55,7 @@ impl Default for EngineOptions {
             settings_file: None,
             complaint: None,
             record_video: None,
-            max_bits_per_second: DEFAULT_MAX_BITS_PER_SECOND,
+            max_bits_per_second: None,
             video_codecs: vec![VideoCodec::H264, VideoCodec::Vp8],
             stats_interval: Duration::from_secs(1),
             pictures: false,

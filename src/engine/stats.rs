@@ -40,6 +40,8 @@ pub struct VideoSent {
     pub packets: u64,
     /// Of them repairs.
     pub retransmitted: u64,
+    /// Parities for forward error correction.
+    pub parities: u64,
     /// Keyframes.
     pub keyframes: u64,
 }
@@ -73,6 +75,8 @@ pub struct VideoReceived {
     pub requested: u64,
     /// Missing packets that came when asked for.
     pub repaired: u64,
+    /// Missing packets that forward error correction gave back.
+    pub recovered_fec: u64,
     /// Gaps in the picture, `freezeCount` of the W3C statistics.
     pub freezes: u64,
     /// Their length in all, seconds.
@@ -97,6 +101,10 @@ pub struct AudioSent {
     pub level: f64,
     /// What waits between the microphone and the encoder, the device's own buffer included, milliseconds.
     pub microphone_ms: f64,
+    /// Of that, what waits in the device and in the sound system, milliseconds; 0 where it is not told.
+    pub device_ms: f64,
+    /// Samples that the microphone gave and nobody took in time.
+    pub overruns: u64,
     /// By how much the echo canceller's filter lowers the echo of the speaker, dB; unknown until there was some.
     pub echo_lowered_db: Option<f64>,
     /// By how much the speaker's clock is faster than the microphone's, in millionths.
@@ -118,6 +126,15 @@ pub struct AudioReceived {
     pub buffer_ms: f64,
     /// What waits between the playout buffer and the speaker, the device's own buffer included, milliseconds.
     pub speaker_ms: f64,
+    /// Of that, what waits in the sound system and in the device, milliseconds; 0 where it is not told.
+    pub device_ms: f64,
+    /// Samples that were made up because no packet was there to play.
+    pub concealed: u64,
+    /// Samples that the speaker wanted and nobody had ready.
+    pub underruns: u64,
+    /// How often the sound system had nothing for the speaker because it was given sound too late; counted where it
+    /// tells.
+    pub starvations: u64,
     /// Root mean square of the last interval, 0 to 1 of full scale.
     pub level: f64,
 }

@@ -337,8 +337,8 @@ impl Engine {
 
     fn replace_settings(&mut self, new: Settings) {
         let old = Arc::clone(&self.board.snapshot.settings);
-        let (camera, microphone, speaker) =
-            (old.camera != new.camera, old.microphone != new.microphone, old.speaker != new.speaker);
+        let camera = old.camera != new.camera || old.full_hd != new.full_hd;
+        let (microphone, speaker) = (old.microphone != new.microphone, old.speaker != new.speaker);
         let processing = old.sound_processing != new.sound_processing;
         self.change_settings(|settings| *settings = new);
         self.with_call(|call: &mut ActiveCall, context, _| {

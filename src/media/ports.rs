@@ -18,6 +18,11 @@ pub const AUDIO_RECEIVE_CAPACITY: usize = 256;
 /// Feedback that may wait for the transport. When full, it is dropped: the receiver asks again.
 pub const FEEDBACK_CAPACITY: usize = 16;
 
+/// Macroblocks of a picture at H.264 level 3.1 (ITU-T H.264 table A-1, MaxFS): 1280×720. What everybody decodes.
+pub const LEVEL_31_MACROBLOCKS: u32 = 3600;
+/// The same at level 4.0: 1920×1080, and the most that we encode.
+pub const LEVEL_40_MACROBLOCKS: u32 = 8192;
+
 /// A video codec that Ahoy can send and receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VideoCodec {
@@ -127,10 +132,13 @@ pub enum Feedback {
 pub struct SendControl {
     /// What both sides agreed upon for our picture; H.264 until then, which no packet carries yet.
     video_codec: CodecCell,
+    /// Macroblocks of a picture that the other side decodes 30 times a second.
+    video_macroblocks: AtomicU32,
     video_bits_per_second: AtomicU32,
     audio_bits_per_second: AtomicU32,
     /// Share of packets that the remote lost, in 1/256 (RFC 3550 section 6.4.1).
     audio_loss_256th: AtomicU32,
+    video_held: AtomicBool,
     audio_twice: AtomicBool,
     keyframe_wanted: AtomicBool,
     sending: AtomicBool,
@@ -143,9 +151,11 @@ impl SendControl {
     pub fn new(video_bits_per_second: u32) -> Self {
         Self {
             video_codec: CodecCell::new(VideoCodec::H264),
+            video_macroblocks: AtomicU32::new(LEVEL_31_MACROBLOCKS),
             video_bits_per_second: AtomicU32::new(video_bits_per_second),
             audio_bits_per_second: AtomicU32::new(32_000),
             audio_loss_256th: AtomicU32::new(0),
+            video_held: AtomicBool::new(false),
             audio_twice: AtomicBool::new(false),
             keyframe_wanted: AtomicBool::new(false),
             sending: AtomicBool::new(false),
@@ -169,6 +179,16 @@ impl SendControl {
         self.video_codec.set(codec);
     }
 
+    /// Macroblocks (16×16 pixels) of a picture that the other side decodes, at 30 pictures a second.
+    pub fn video_macroblocks(&self) -> u32 {
+        self.video_macroblocks.load(Ordering::Relaxed)
+    }
+
+    /// Sets what the other side said that it decodes; before it did, 720p30.
+    pub fn set_video_macroblocks(&self, value: u32) {
+        self.video_macroblocks.store(value, Ordering::Relaxed);
+    }
+
     /// Target of the video encoder, bits per second.
     pub fn video_bits_per_second(&self) -> u32 {
         self.video_bits_per_second.load(Ordering::Relaxed)
@@ -177,6 +197,16 @@ impl SendControl {
     /// Sets the target of the video encoder, bits per second.
     pub fn set_video_bits_per_second(&self, value: u32) {
         self.video_bits_per_second.store(value, Ordering::Relaxed);
+    }
+
+    /// Whether pictures are better not made at present, because the path does not keep up with those that left.
+    pub fn is_video_held(&self) -> bool {
+        self.video_held.load(Ordering::Relaxed)
+    }
+
+    /// Lets pictures wait, or go on.
+    pub fn hold_video(&self, hold: bool) {
+        self.video_held.store(hold, Ordering::Relaxed);
     }
 
     /// Target of the audio encoder, bits per second.

@@ -3,22 +3,24 @@
 use super::chain::bound::{Bindings, Bound};
 use super::chain::clock::Clock;
 use super::chain::deliver::Deliver;
+use super::chain::feedback::Feedback;
+use super::chain::protect::Protect;
 use super::chain::repeat::Repeat;
 use super::chain::request::Request;
 use super::chain::resend::Resend;
+use super::chain::restore::Restore;
 use super::chain::tap::Tap;
 use super::chain::transport::Transport;
 use super::chain::unwrap::Unwrap;
 use super::chain::wire::Wire;
 use super::handler::{Handler, NOTICE_CAPACITY, Notice};
 use super::rate::Estimator;
+use super::socket::{Handshake, Sockets};
 use super::{PeerConfig, PeerError, codecs};
 use crate::config::IceServer;
 use crate::media::ports::{ReceivedPacket, SendControl, VideoCodec};
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{
-    Interceptor, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot, TwccReceiverBuilder,
-};
+use rtc::interceptor::{Interceptor, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot};
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceServer};
@@ -48,9 +50,6 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 const MAX_CHECKS: u16 = 500;
 /// First estimate, bits per second, before any feedback (libwebrtc starts at 300 kbit/s, too).
 const START_BITS_PER_SECOND: u32 = 300_000;
-/// Time between two congestion feedbacks that we give: the shortest that libwebrtc gives (50 to 250 ms). A sender that
-/// begins, or whose path has become slow, learns of it that much sooner.
-const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Relayed pairs wait for so long for a direct one.
 const RELAY_WAIT: Duration = Duration::from_millis(500);
 
@@ -66,12 +65,15 @@ pub(super) struct Built {
     pub(super) audio_ssrc: u32,
     pub(super) video_ssrc: u32,
     pub(super) repair_ssrc: u32,
+    pub(super) parity_ssrc: u32,
     /// Tells the chain of our picture's stream, after each negotiation.
     pub(super) bindings: watch::Sender<Bindings>,
     /// Codecs that we would rather send, best first.
     pub(super) video_codecs: Vec<VideoCodec>,
     /// An event of the driver was lost.
     pub(super) overflowed: Arc<AtomicBool>,
+    /// Repeats what gets lost of the handshake.
+    pub(super) handshake: Arc<Handshake>,
 }
 
 /// Makes the connection and the channel on which its driver tells what happens.
@@ -85,6 +87,7 @@ pub(super) async fn build(
     // SSRCs are random (RFC 3550 section 8.1) and differ among themselves.
     let audio_ssrc = rand::random::<u32>() | 1;
     let (video_ssrc, repair_ssrc) = (audio_ssrc.wrapping_add(2), audio_ssrc.wrapping_add(4));
+    let parity_ssrc = audio_ssrc.wrapping_add(6);
 
     let start = f64::from(START_BITS_PER_SECOND);
     let estimator = Estimator::new(start, f64::from(config.max_bits_per_second));
@@ -96,9 +99,11 @@ pub(super) async fn build(
             bound(Transport::new(Arc::clone(&control), Arc::clone(&wire), estimator), &agreed),
         )
         .with(Slot::NackResponder, bound(Resend::new(Arc::clone(&wire)), &agreed))
+        .with(Slot::FecEncoder, bound(Protect::new(Arc::clone(&wire)), &agreed))
         .with(Slot::from(6_500), Unwrap::new(Arc::clone(&wire)))
+        .with(Slot::from(6_600), Restore::new(Arc::clone(&wire)))
         .with(Slot::NackGenerator, Request::new(Arc::clone(&wire), Arc::clone(&control), video_ssrc))
-        .with(Slot::from(6_400), TwccReceiverBuilder::new().with_interval(FEEDBACK_INTERVAL).build())
+        .with(Slot::from(6_400), Feedback::default())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::from(10_500), Clock::new(Arc::clone(&wire)))
         .with(Slot::SenderReport, bound(SenderReportBuilder::new().build(), &agreed))
@@ -113,7 +118,9 @@ pub(super) async fn build(
         .with_ice_servers(config.ice_servers.iter().filter_map(ice_server).collect())
         .with_ice_transport_policy(policy)
         .build();
+    let handshake = Arc::new(Handshake::default());
     let connection = PeerConnectionBuilder::new()
+        .with_runtime(Arc::new(Sockets::new(Arc::clone(&handshake))))
         .with_configuration(configuration)
         .with_media_engine(codecs::media_engine(&config.video_codecs)?)
         .with_setting_engine(settings())
@@ -126,11 +133,11 @@ pub(super) async fn build(
     let connection: Arc<dyn PeerConnection> = Arc::new(connection);
 
     let stream = format!("{:016x}", rand::random::<u64>());
-    let track = |kind, ssrc, repair| {
-        Arc::new(TrackLocalStaticRTP::new(codecs::local_track(&stream, kind, ssrc, repair)))
+    let track = |kind, ssrc, extra| {
+        Arc::new(TrackLocalStaticRTP::new(codecs::local_track(&stream, kind, ssrc, extra)))
     };
     let audio_track = track(RtpCodecKind::Audio, audio_ssrc, None);
-    let video_track = track(RtpCodecKind::Video, video_ssrc, Some(repair_ssrc));
+    let video_track = track(RtpCodecKind::Video, video_ssrc, Some((repair_ssrc, parity_ssrc)));
     // `addTrack` and not `addTransceiver`: a remote offer's sections then take these (RFC 8829 section 5.10).
     let audio_sender = connection.add_track(audio_track.clone()).await.map_err(PeerError::setup)?;
     let video_sender = connection.add_track(video_track.clone()).await.map_err(PeerError::setup)?;
@@ -146,9 +153,11 @@ pub(super) async fn build(
         audio_ssrc,
         video_ssrc,
         repair_ssrc,
+        parity_ssrc,
         bindings,
         video_codecs: config.video_codecs.clone(),
         overflowed,
+        handshake,
     };
     Ok((built, received))
 }

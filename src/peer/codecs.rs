@@ -6,12 +6,12 @@ use crate::media::ports::VideoCodec;
 use rtc::interceptor::{self, RTPHeaderExtension, StreamInfo};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
+    MIME_TYPE_FLEX_FEC03, MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
 };
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
-    RTCRtpHeaderExtensionCapability, RTCRtpParameters, RTCRtpRtxParameters, RTCRtpSendParameters,
-    RtpCodecKind,
+    RTCRtpFecParameters, RTCRtpHeaderExtensionCapability, RTCRtpParameters, RTCRtpRtxParameters,
+    RTCRtpSendParameters, RtpCodecKind,
 };
 use webrtc::peer_connection::MediaEngine;
 
@@ -31,9 +31,17 @@ const H264_PAYLOAD_TYPE: u8 = 102;
 const H264_RTX_PAYLOAD_TYPE: u8 = 103;
 const VP8_PAYLOAD_TYPE: u8 = 96;
 const VP8_RTX_PAYLOAD_TYPE: u8 = 97;
+const PARITY_PAYLOAD_TYPE: u8 = 104;
 
-/// Constrained Baseline, level 3.1 (720p30), packetization mode 1 (RFC 6184 section 8.1). What every browser has.
-const H264_PARAMETERS: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+/// Constrained Baseline, packetization mode 1 (RFC 6184 section 8.1), which every browser has; the level is what we
+/// decode: 4.0 (1080p30) …
+const H264_PARAMETERS: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e028";
+/// … or 3.1 (720p30) on a machine with one core, which has the rest of the call to do as well.
+const H264_PARAMETERS_OF_ONE_CORE: &str =
+    "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+/// How far apart a parity and what it covers may be, microseconds (draft-ietf-payload-flexible-fec-scheme-03 section
+/// 5.1.1): what browsers say, and more than ours ever are.
+const PARITY_PARAMETERS: &str = "repair-window=10000000";
 /// In-band FEC and discontinuous transmission (RFC 7587 section 6.1).
 const OPUS_PARAMETERS: &str = "minptime=10;useinbandfec=1;usedtx=1";
 
@@ -74,9 +82,14 @@ fn opus() -> RTCRtpCodec {
     }
 }
 
+fn has_several_cores() -> bool {
+    std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
 fn video(codec: VideoCodec) -> RTCRtpCodec {
     let (mime_type, parameters) = match codec {
-        VideoCodec::H264 => (MIME_TYPE_H264, H264_PARAMETERS),
+        VideoCodec::H264 if has_several_cores() => (MIME_TYPE_H264, H264_PARAMETERS),
+        VideoCodec::H264 => (MIME_TYPE_H264, H264_PARAMETERS_OF_ONE_CORE),
         // It has parameters (RFC 7741 section 6.1), for receivers with limits that we do not have.
         VideoCodec::Vp8 => (MIME_TYPE_VP8, ""),
     };
@@ -118,6 +131,13 @@ pub(super) fn media_engine(video_codecs: &[VideoCodec]) -> Result<MediaEngine, P
         };
         register(repair, repair_type, RtpCodecKind::Video)?;
     }
+    let parity = RTCRtpCodec {
+        mime_type: MIME_TYPE_FLEX_FEC03.into(),
+        clock_rate: 90_000,
+        sdp_fmtp_line: PARITY_PARAMETERS.into(),
+        ..RTCRtpCodec::default()
+    };
+    register(parity, PARITY_PAYLOAD_TYPE, RtpCodecKind::Video)?;
     for uri in [SDES_MID_URI, TRANSPORT_CC_URI, ABS_SEND_TIME_URI, ABS_CAPTURE_TIME_URI] {
         for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
             engine
@@ -129,18 +149,21 @@ pub(super) fn media_engine(video_codecs: &[VideoCodec]) -> Result<MediaEngine, P
 }
 
 /// Our local track of a kind. A picture's has no codec of its own: it would be the only one that the crate offers
-/// (see [`super::chain::bound`] for what we do instead). Its identifiers are random: equal ones on both ends confuse the crate.
+/// (see [`super::chain::bound`] for what we do instead). `extra` are the SSRCs of its retransmissions and parities, which
+/// the description ties to it by `a=ssrc-group` (RFC 5576, RFC 5956): who does not know one of them ignores it. Its
+/// identifiers are random: equal ones on both ends confuse the crate.
 pub(super) fn local_track(
     stream: &str,
     kind: RtpCodecKind,
     ssrc: u32,
-    repair: Option<u32>,
+    extra: Option<(u32, u32)>,
 ) -> MediaStreamTrack {
     let codec = if kind == RtpCodecKind::Audio { opus() } else { RTCRtpCodec::default() };
     let encoding = RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters {
             ssrc: Some(ssrc),
-            rtx: repair.map(|ssrc| RTCRtpRtxParameters { ssrc }),
+            rtx: extra.map(|(ssrc, _)| RTCRtpRtxParameters { ssrc }),
+            fec: extra.map(|(_, ssrc)| RTCRtpFecParameters { ssrc }),
             ..RTCRtpCodingParameters::default()
         },
         active: true,
@@ -184,7 +207,12 @@ fn sendable(codec: &RTCRtpCodec) -> Option<VideoCodec> {
 }
 
 /// Our picture's stream as the chain is told of it, once for each codec that the remote takes.
-pub(super) fn bindings(parameters: &RTCRtpSendParameters, ssrc: u32, repair_ssrc: u32) -> Bindings {
+pub(super) fn bindings(
+    parameters: &RTCRtpSendParameters,
+    ssrc: u32,
+    repair_ssrc: u32,
+    parity_ssrc: u32,
+) -> Bindings {
     let RTCRtpParameters { codecs, header_extensions, .. } = &parameters.rtp_parameters;
     let repair_type = |payload_type: u8| {
         let repairs =
@@ -193,6 +221,9 @@ pub(super) fn bindings(parameters: &RTCRtpSendParameters, ssrc: u32, repair_ssrc
             repairs.filter(|codec| sdp::original(&codec.rtp_codec.sdp_fmtp_line) == Some(payload_type));
         found.next().map(|codec| codec.payload_type)
     };
+    let is_parity =
+        |codec: &&RTCRtpCodecParameters| codec.rtp_codec.mime_type.eq_ignore_ascii_case(MIME_TYPE_FLEX_FEC03);
+    let payload_type_fec = codecs.iter().find(is_parity).map(|codec| codec.payload_type);
     let extensions: Vec<RTPHeaderExtension> = header_extensions
         .iter()
         .map(|extension| RTPHeaderExtension { uri: extension.uri.clone(), id: extension.id })
@@ -207,6 +238,8 @@ pub(super) fn bindings(parameters: &RTCRtpSendParameters, ssrc: u32, repair_ssrc
                 ssrc_rtx: payload_type_rtx.map(|_| repair_ssrc),
                 payload_type: codec.payload_type,
                 payload_type_rtx,
+                ssrc_fec: payload_type_fec.map(|_| parity_ssrc),
+                payload_type_fec,
                 rtp_header_extensions: extensions.clone(),
                 mime_type: codec.rtp_codec.mime_type.clone(),
                 clock_rate: codec.rtp_codec.clock_rate,
@@ -230,7 +263,7 @@ pub(super) fn same(one: &Bindings, other: &Bindings) -> bool {
             .iter()
             .map(|extension| (extension.uri.clone(), extension.id))
             .collect();
-        (info.payload_type, info.payload_type_rtx, extensions)
+        (info.payload_type, info.payload_type_rtx, info.payload_type_fec, extensions)
     };
     one.iter().map(key).eq(other.iter().map(key))
 }

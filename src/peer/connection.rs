@@ -5,7 +5,7 @@ use super::handler::Notice;
 use super::path::{POLL_INTERVAL, Path};
 use super::sdp::{self, Format, Setup};
 use super::send::Agreement;
-use super::{Command, PeerError, PeerEvent, PeerTag, codecs};
+use super::{Command, PeerError, PeerEvent, PeerTag, codecs, level};
 use crate::call::Connectivity;
 use crate::protocol::{IceCandidate, SdpKind, SessionDescription};
 use rtc::peer_connection::configuration::RTCOfferOptions;
@@ -152,6 +152,7 @@ impl Connection {
             self.built.connection.remove_track(sender).await.map_err(PeerError::remote)?;
             self.without_video = true;
         }
+        self.remember_remote(&offer.sdp);
         let description = RTCSessionDescription::offer(offer.sdp.clone()).map_err(PeerError::remote)?;
         self.built.connection.set_remote_description(description).await.map_err(PeerError::remote)?;
         self.report_remote_tracks(&offer.sdp)?;
@@ -170,6 +171,7 @@ impl Connection {
     }
 
     async fn apply_answer(&mut self, answer: SessionDescription) -> Result<PeerEvent, PeerError> {
+        self.remember_remote(&answer.sdp);
         let description = RTCSessionDescription::answer(answer.sdp.clone()).map_err(PeerError::remote)?;
         self.built.connection.set_remote_description(description).await.map_err(PeerError::remote)?;
         if self.role.is_none() {
@@ -219,6 +221,13 @@ impl Connection {
         }
     }
 
+    /// What the other side's checks will be signed with, before any of them can come.
+    fn remember_remote(&self, sdp: &str) {
+        if let Some(password) = sdp::attribute(sdp, "ice-pwd") {
+            self.built.handshake.set_remote_password(password);
+        }
+    }
+
     fn report_remote_tracks(&self, sdp: &str) -> Result<(), PeerError> {
         let sending = sdp::sending(sdp);
         self.report(PeerEvent::RemoteTracks { audio: sending.audio, video: sending.video })
@@ -235,8 +244,8 @@ impl Connection {
         match self.built.video_sender.get_parameters().await {
             Ok(parameters) => {
                 agreement.video = codecs::negotiated(&parameters, preferred);
-                let (ssrc, repair_ssrc) = (self.built.video_ssrc, self.built.repair_ssrc);
-                let bindings = codecs::bindings(&parameters, ssrc, repair_ssrc);
+                let Built { video_ssrc, repair_ssrc, parity_ssrc, .. } = self.built;
+                let bindings = codecs::bindings(&parameters, video_ssrc, repair_ssrc, parity_ssrc);
                 self.built.bindings.send_if_modified(|current| {
                     let changed = !codecs::same(current, &bindings);
                     if changed {
@@ -246,6 +255,13 @@ impl Connection {
                 });
             }
             Err(error) => tracing::debug!(%error, "the picture's sender has no parameters"),
+        }
+        if let Some((codec, payload_type)) = agreement.video.codec.zip(agreement.video.payload_type) {
+            let connection = &self.built.connection;
+            let local = connection.local_description().await.map_or_else(String::new, |set| set.sdp);
+            let remote = connection.remote_description().await.map_or_else(String::new, |set| set.sdp);
+            let macroblocks = level::macroblocks(&local, &remote, codec, payload_type);
+            self.built.control.set_video_macroblocks(macroblocks);
         }
         self.built.control.set_video_codec(agreement.video.codec);
         self.agreement.send_replace(agreement);

@@ -7,13 +7,16 @@ mod build;
 mod chain;
 mod codecs;
 mod connection;
+mod fec;
 mod handler;
+mod level;
 mod pacer;
 mod packetizer;
 mod path;
 mod rate;
 mod sdp;
 mod send;
+mod socket;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -142,6 +145,10 @@ pub struct PeerStats {
     pub video_packets_repaired: u64,
     /// Those that came after they had been given up.
     pub video_packets_repaired_late: u64,
+    /// Missing packets that parities (forward error correction) gave back.
+    pub video_packets_recovered_fec: u64,
+    /// Parities sent; they count as packets sent, too.
+    pub video_parities_sent: u64,
     /// Packets that came twice.
     pub video_packets_duplicate: u64,
     /// Audio: octets sent.

@@ -7,11 +7,8 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Video may leave this many times faster than the estimate, so that a keyframe does not wait for its average
-/// (libwebrtc `PacedSender::kDefaultPaceMultiplier`).
-const MULTIPLIER: f64 = 2.5;
 /// Slowest pace, bits per second: below it a single packet would hold up everything behind it.
-const MIN_BITS_PER_SECOND: f64 = 150_000.0;
+const MIN_BITS_PER_SECOND: f64 = 80_000.0;
 /// Idle time that may be made up for in one burst: the granularity of timers.
 const BURST: Duration = Duration::from_millis(5);
 /// What may leave at once when sending begins, before anything is known of the path, so that the first picture does
@@ -64,8 +61,8 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// Waits for a keyframe; the pace follows from the estimate in bits per second.
-    pub(super) fn new(estimate: f64) -> Self {
+    /// Waits for a keyframe; begins with this pace in bits per second.
+    pub(super) fn new(pace: f64) -> Self {
         let mut pacer = Self {
             queue: VecDeque::new(),
             octets: 0,
@@ -74,14 +71,14 @@ impl Pacer {
             waiting_for_keyframe: true,
             head_start: HEAD_START_OCTETS,
         };
-        pacer.set_pace(estimate, None);
+        pacer.set_pace(pace, None);
         pacer
     }
 
-    /// Sets the bandwidth estimate and the rate of the probe that is running, bits per second: pictures are better than
-    /// padding to probe with.
-    pub(super) fn set_pace(&mut self, estimate: f64, probe: Option<f64>) {
-        self.bits_per_second = (estimate * MULTIPLIER).max(probe.unwrap_or(0.0)).max(MIN_BITS_PER_SECOND);
+    /// Sets the pace and the rate of the probe that is running, bits per second: pictures are better than padding to
+    /// probe with.
+    pub(super) fn set_pace(&mut self, pace: f64, probe: Option<f64>) {
+        self.bits_per_second = pace.max(probe.unwrap_or(0.0)).max(MIN_BITS_PER_SECOND);
     }
 
     /// Takes the payloads of one picture.

@@ -96,7 +96,7 @@ impl Sender {
         wire: Arc<Wire>,
         agreement: watch::Receiver<Agreement>,
     ) -> Self {
-        let pacer = Pacer::new(f64::from(wire.estimate.load(Ordering::Relaxed)));
+        let pacer = Pacer::new(f64::from(wire.pace.load(Ordering::Relaxed)));
         Self {
             video: Stream::new(video.0, video.1),
             audio: Stream::new(audio.0, audio.1),
@@ -190,15 +190,15 @@ impl Sender {
         }
     }
 
-    /// Lets the pacer know what goes on in the chain: the estimate, a probe, repairs.
+    /// Lets the pacer know what goes on in the chain: the pace, a probe, repairs and parities.
     fn set_pace(&mut self) {
-        let estimate = f64::from(self.wire.estimate.load(Ordering::Relaxed));
+        let pace = f64::from(self.wire.pace.load(Ordering::Relaxed));
         let probe = match self.wire.probe.load(Ordering::Relaxed) {
             0 => None,
             rate => Some(f64::from(rate)),
         };
-        self.pacer.set_pace(estimate, probe);
-        let repaired = self.wire.repaired_octets.swap(0, Ordering::Relaxed);
+        self.pacer.set_pace(pace, probe);
+        let repaired = self.wire.unpaced_octets.swap(0, Ordering::Relaxed);
         if repaired > 0 {
             self.pacer.handle_unpaced(Instant::now(), repaired as usize);
         }

@@ -204,6 +204,7 @@ async fn live(
 
     // The sender has a task of its own, so that a long negotiation step delays no sound.
     let sending = AbortOnDrop(tokio::spawn(sender.run(video_out, audio_out).in_current_span()));
+    let shaking_hands = AbortOnDrop(tokio::spawn(Arc::clone(&built.handshake).run().in_current_span()));
     let upkeep = AbortOnDrop(tokio::spawn(upkeep.run().in_current_span()));
     let mut owner = Connection::new(tag, built, events.clone(), agreement, returned);
     let ended = tokio::select! {
@@ -213,6 +214,7 @@ async fn live(
     };
     sending.end().await;
     upkeep.end().await;
+    shaking_hands.end().await;
     if let Err(error) = connection.close().await {
         tracing::warn!(%error, "the connection did not close cleanly");
     }

@@ -2,13 +2,13 @@
 //! and controls that step back when nobody moves.
 
 use super::actions::Actions;
+use super::remote_view::{self, RemoteView};
+use super::screen::Screen;
 use super::self_view::SelfView;
 use super::signal::{self, Signal};
-use super::texture::{Drawn, PictureTexture, tell_size};
 use super::toolbar::{self, Shown};
 use super::{bidi, clock, icons, plain, theme, widgets};
 use crate::engine::{CallView, Direction, Phase};
-use eframe::egui::emath::GuiRounding as _;
 use eframe::egui::{
     Align, Align2, Color32, Id, Layout, Rect, RichText, Role, Sense, Ui, UiBuilder, Vec2, WidgetInfo, pos2,
     vec2,
@@ -27,7 +27,7 @@ const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 /// What the window remembers of the call on the screen.
 #[derive(Default)]
 pub(super) struct CallScreen {
-    texture: PictureTexture,
+    remote_view: RemoteView,
     self_view: SelfView,
     pub(super) signal: Signal,
     /// egui's time of the last movement or key, seconds.
@@ -40,28 +40,34 @@ pub(super) struct CallScreen {
 }
 
 impl CallScreen {
+    /// Shows the other side through `screen` where there is one.
+    pub(super) fn new(screen: Option<Screen>) -> Self {
+        Self { remote_view: RemoteView::new(screen), ..Self::default() }
+    }
+
     /// Fills `ui` with the call.
     pub(super) fn ui(&mut self, ui: &mut Ui, call: &CallView, shown: Shown, actions: &mut Actions) {
         let stage = ui.max_rect();
         // What lies behind was cleared to the stage's colour already: no pixel is painted twice.
-        let picture = self.texture.refresh(ui.ctx(), "remote picture", &call.remote_picture);
+        let picture = self.remote_view.refresh(ui.ctx(), call);
         let visible = picture.filter(|_| shows_picture(call));
+        let is_visible = visible.is_some();
         match visible {
-            Some(picture) => picture_ui(ui, stage, picture, call),
+            Some(picture) => remote_view::ui(ui, stage, picture, call),
             None => words_ui(ui, stage, call),
         }
-        if call.phase == Phase::Reconnecting && visible.is_some() {
+        if call.phase == Phase::Reconnecting && is_visible {
             reconnecting_ui(ui, stage);
         }
         self.self_view.ui(ui, stage, call);
         // A message that comes shows itself on the chat's button.
         let news = shown.unread > std::mem::replace(&mut self.unread, shown.unread);
-        let opacity = self.controls_opacity(ui, news, visible.is_some() && call.phase == Phase::Connected);
+        let opacity = self.controls_opacity(ui, news, is_visible && call.phase == Phase::Connected);
         self.controls_ui(ui, stage, call, shown, opacity, actions);
         self.mute_hint_ui(ui, stage, call);
         if call.connected_at.is_some() {
             // Each picture paints the meters anew; where there is none they need a clock of their own.
-            let meters = opacity > 0.0 && visible.is_none();
+            let meters = opacity > 0.0 && !is_visible;
             ui.ctx().request_repaint_after(if meters { METER_PERIOD } else { CLOCK_PERIOD });
         }
     }
@@ -142,12 +148,12 @@ impl CallScreen {
             .inner_margin(eframe::egui::Margin::symmetric(14, 6));
         plate.show(ui, |ui| {
             ui.spacing_mut().item_spacing.x = 10.0;
-            let bars = self.signal.bars(&call.stats);
+            let (bars, quality) = self.quality(call);
             let (rect, mark) = ui.allocate_exact_size(vec2(20.0, 15.0), Sense::hover());
             let rest = Color32::from_white_alpha(45);
             icons::paint_bars(ui.painter(), rect, bars, signal::color(bars), rest);
-            mark.widget_info(|| WidgetInfo::labeled(Role::Label, true, signal::words(bars)));
-            mark.on_hover_ui(|ui| self.details_ui(ui, call, bars));
+            mark.widget_info(|| WidgetInfo::labeled(Role::Label, true, quality));
+            mark.on_hover_ui(|ui| self.details_ui(ui, call, quality));
             let name = plain::name(&call.peer);
             let wide = (ui.available_width() - 120.0).clamp(60.0, 360.0);
             ui.scope(|ui| {
@@ -168,8 +174,17 @@ impl CallScreen {
         });
     }
 
-    fn details_ui(&self, ui: &mut Ui, call: &CallView, bars: usize) {
-        ui.label(RichText::new(signal::words(bars)).font(theme::strong_font(14.0)));
+    /// The bars and what they say. The figures are those of the time when there was a path.
+    fn quality(&self, call: &CallView) -> (usize, &'static str) {
+        if call.phase == Phase::Reconnecting {
+            return (0, "Connection: interrupted");
+        }
+        let bars = self.signal.bars(&call.stats);
+        (bars, signal::words(bars))
+    }
+
+    fn details_ui(&self, ui: &mut Ui, call: &CallView, quality: &str) {
+        ui.label(RichText::new(quality).font(theme::strong_font(14.0)));
         ui.label(self.signal.details(call));
         if let Some(words) = &call.stats.verification {
             ui.separator();
@@ -185,19 +200,6 @@ fn shows_picture(call: &CallView) -> bool {
         Phase::Connected => !call.remote_camera_muted,
         Phase::Reconnecting => true,
     }
-}
-
-fn picture_ui(ui: &mut Ui, stage: Rect, picture: Drawn, call: &CallView) {
-    let scale = (stage.width() / picture.size.x).min(stage.height() / picture.size.y);
-    // On whole pixels, so that a picture of just this size stays sharp.
-    let rect = Rect::from_center_size(stage.center(), picture.size * scale)
-        .round_to_pixels(ui.ctx().pixels_per_point());
-    tell_size(ui.ctx(), &call.remote_picture, rect.size());
-    let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-    ui.painter().image(picture.id, rect, whole, Color32::WHITE);
-    let response = ui.interact(rect, Id::unique("remote picture"), Sense::hover());
-    let label = format!("Picture of {}", plain::name(&call.peer));
-    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
 }
 
 /// What stands where the picture will be.

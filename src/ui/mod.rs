@@ -23,6 +23,8 @@ mod notices;
 mod outbox;
 mod people;
 mod plain;
+mod remote_view;
+mod screen;
 mod self_view;
 mod settings;
 mod sign_in;
@@ -73,6 +75,7 @@ pub enum WindowError {
 /// The window as eframe wants it.
 pub struct App {
     window: Window,
+    screen: Option<screen::Screen>,
     /// Held for its thread, which ends with the window.
     fonts: Option<fonts::SystemFontLoader>,
 }
@@ -80,7 +83,7 @@ pub struct App {
 impl App {
     /// A window for this engine.
     pub fn new(engine: EngineHandle) -> Self {
-        Self { window: Window::new(engine), fonts: None }
+        Self { window: Window::new(engine), screen: None, fonts: None }
     }
 }
 
@@ -92,6 +95,12 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         self.window.ui(ui);
+    }
+
+    fn on_exit(&mut self, gl: Option<&eframe::glow::Context>) {
+        if let (Some(screen), Some(gl)) = (self.screen.take(), gl) {
+            screen.destroy(gl);
+        }
     }
 }
 
@@ -124,6 +133,8 @@ pub fn run(
         Box::new(move |creation| {
             prepare(&creation.egui_ctx);
             let mut app = App::new(engine);
+            app.screen = creation.gl.as_deref().and_then(screen::Screen::new);
+            app.window.set_screen(app.screen.clone());
             app.fonts = Some(fonts::add_system_fonts(&creation.egui_ctx));
             let ctx = creation.egui_ctx.clone();
             on_ready(Box::new(move || ctx.request_repaint_after(REPAINT_DELAY)));

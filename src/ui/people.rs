@@ -28,9 +28,14 @@ pub(super) fn ui(ui: &mut Ui, snapshot: &Snapshot, actions: &mut Actions) {
     head_ui(ui, snapshot, actions);
     ui.add_space(10.0);
     let count = snapshot.users.len();
-    let title = if count == 1 { "1 person online".into() } else { format!("{count} people online") };
-    widgets::hint(ui, title);
     let own = own_name(snapshot);
+    let title = match (own, count) {
+        // Who is there is not known.
+        (None, 0) => "Waiting for the server".into(),
+        (_, 1) => "1 person online".into(),
+        _ => format!("{count} people online"),
+    };
+    widgets::hint(ui, title);
     ScrollArea::vertical().id_salt("people").auto_shrink([false, false]).show_rows(
         ui,
         ROW_HEIGHT,

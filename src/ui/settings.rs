@@ -118,6 +118,10 @@ impl SettingsWindow {
         if let Some(choice) = self.camera.ui(ui, &kind, &cameras, &devices.cameras, &settings.camera) {
             actions.send(Intent::SelectCamera(choice));
         }
+        let mut full_hd = settings.full_hd;
+        if ui.checkbox(&mut full_hd, "Send up to 1080 lines (needs a quick machine and network)").changed() {
+            actions.send(Intent::ChangeSettings(Box::new(Settings { full_hd, ..Settings::clone(settings) })));
+        }
         let microphones = [
             ("None", MicrophoneChoice::None),
             ("Default", MicrophoneChoice::Default),

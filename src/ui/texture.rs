@@ -2,7 +2,7 @@
 //!
 //! The pixels come converted; this file only hands them on, and only when there are new ones.
 
-use crate::engine::{Picture, RgbaImage};
+use crate::engine::{Picture, PixelOrder, RgbaImage};
 use eframe::egui::{ColorImage, Context, TextureHandle, TextureId, TextureOptions, Vec2};
 use std::sync::Arc;
 
@@ -54,7 +54,11 @@ impl PictureTexture {
             _ => Arc::new(ColorImage::filled(size, eframe::egui::Color32::BLACK)),
         };
         // egui has dropped its share after the upload, so this is a plain copy and never an allocation.
-        Arc::make_mut(&mut image).as_raw_mut().copy_from_slice(&newest.pixels);
+        let pixels = Arc::make_mut(&mut image).as_raw_mut();
+        pixels.copy_from_slice(&newest.pixels);
+        if newest.order == PixelOrder::Bgra {
+            pixels.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel.swap(0, 2));
+        }
         self.spare = Some(Arc::clone(&image));
         // What came as large as it is drawn needs no smoothing, which is most of the work without a graphics card.
         let shrunk = (newest.width, newest.height) != newest.original;
@@ -67,7 +71,7 @@ impl PictureTexture {
 }
 
 /// Whether the graphics card takes it and its length is what its size says; the painter panics otherwise.
-fn fits(image: &RgbaImage, max_side: usize) -> bool {
+pub(super) fn fits(image: &RgbaImage, max_side: usize) -> bool {
     let sides = [image.width, image.height];
     sides.iter().all(|side| (1..=max_side).contains(side))
         && image.pixels.len() == image.width * image.height * 4
@@ -78,7 +82,8 @@ mod tests {
     use super::*;
 
     fn image(width: usize, height: usize, bytes: usize) -> Arc<RgbaImage> {
-        Arc::new(RgbaImage { width, height, original: (width, height), pixels: vec![255; bytes] })
+        let pixels = vec![255; bytes];
+        Arc::new(RgbaImage { width, height, original: (width, height), order: PixelOrder::Rgba, pixels })
     }
 
     #[test]
@@ -97,6 +102,20 @@ mod tests {
         assert_eq!(texture.refresh(&ctx, "remote", &picture).unwrap().size, Vec2::new(2.0, 2.0));
         picture.latest.clear();
         assert!(texture.refresh(&ctx, "remote", &picture).is_none());
+    }
+
+    #[test]
+    fn a_picture_in_the_windows_own_order_has_the_same_colours_as_a_texture() {
+        let ctx = Context::default();
+        let mut texture = PictureTexture::default();
+        let picture = Picture::default();
+        let pixels = [255, 0, 0, 255].repeat(2);
+        let order = PixelOrder::Bgra;
+        let blue = RgbaImage { width: 2, height: 1, original: (2, 1), order, pixels };
+        picture.latest.publish(Arc::new(blue));
+        texture.refresh(&ctx, "remote", &picture).unwrap();
+        let uploaded = texture.spare.unwrap();
+        assert_eq!(uploaded.pixels, [eframe::egui::Color32::BLUE; 2]);
     }
 
     #[test]

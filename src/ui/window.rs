@@ -7,6 +7,7 @@ use super::dialogs::{self, Refusal};
 use super::keys::Keys;
 use super::notices::Notices;
 use super::outbox::Outbox;
+use super::screen::Screen;
 use super::settings::SettingsWindow;
 use super::sign_in::SignIn;
 use super::toolbar::{self, Shown};
@@ -34,6 +35,8 @@ pub struct Window {
     sign_in: SignIn,
     chat: Chat,
     call: CallScreen,
+    /// The short way of the other side's picture, where there is one.
+    screen: Option<Screen>,
     notices: Notices,
     settings: SettingsWindow,
     keys: Keys,
@@ -66,6 +69,7 @@ impl Window {
             sign_in: SignIn::default(),
             chat: Chat::default(),
             call: CallScreen::default(),
+            screen: None,
             notices: Notices::default(),
             settings: SettingsWindow::default(),
             keys: Keys::default(),
@@ -73,6 +77,12 @@ impl Window {
             dismissed: None,
             closing: None,
         }
+    }
+
+    /// From now on the other side's picture takes the short way to the screen.
+    pub(super) fn set_screen(&mut self, screen: Option<Screen>) {
+        self.screen.clone_from(&screen);
+        self.call = CallScreen::new(screen);
     }
 
     /// Draws one frame into the whole of `ui`.
@@ -117,14 +127,14 @@ impl Window {
         match &snapshot.call {
             Some(call) => {
                 if before.call.is_none() {
-                    self.call = CallScreen::default();
+                    self.call = CallScreen::new(self.screen.clone());
                     self.open.refusal = None;
                 }
                 self.call.signal.handle_stats(&call.stats);
                 wake_with(ctx, call);
             }
             None if before.call.is_some() => {
-                self.call = CallScreen::default();
+                self.call = CallScreen::new(self.screen.clone());
                 self.open.chat_beside_call = false;
                 leave_fullscreen(ctx);
             }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// A running X server of 1600×1000 pixels.
 pub(crate) struct Display {
-    _process: Guarded,
+    process: Guarded,
     _folder: TempDir,
     name: String,
 }
@@ -31,7 +31,12 @@ impl Display {
             let text = std::fs::read_to_string(&number).ok()?;
             text.ends_with('\n').then(|| format!(":{}", text.trim()))
         });
-        Self { _process: process, _folder: folder, name }
+        Self { process, _folder: folder, name }
+    }
+
+    /// The process id of the X server.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The value of `DISPLAY` for its clients.

@@ -1,5 +1,6 @@
 //! What the kernel knows of a process: threads, descriptors, memory, processor time.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 /// What a process holds.
@@ -56,6 +57,19 @@ pub(crate) fn cpu_seconds(process: u32) -> f64 {
     // Fields 14 and 15, counted behind the name, which may hold blanks; in hundredths of a second (USER_HZ).
     let fields: Vec<&str> = text[text.rfind(')').unwrap() + 2..].split(' ').collect();
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+/// Processor time used so far by each thread of a process, by name, seconds; threads that have ended are left out.
+pub(crate) fn cpu_seconds_by_thread(process: u32) -> BTreeMap<String, f64> {
+    let mut threads = BTreeMap::new();
+    for entry in fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten() {
+        let read = |file| fs::read_to_string(entry.path().join(file));
+        // The time that it was on a processor, nanoseconds: finer than the hundredths of `stat`.
+        let (Ok(name), Ok(spent)) = (read("comm"), read("schedstat")) else { continue };
+        let nanoseconds: f64 = spent.split(' ').next().unwrap().parse().unwrap();
+        *threads.entry(name.trim().to_owned()).or_default() += nanoseconds / 1e9;
+    }
+    threads
 }
 
 /// The process and all its descendants.

@@ -132,6 +132,28 @@ impl Pulse {
         Guarded::spawn(command.stdin(Stdio::null()).stderr(Stdio::null()))
     }
 
+    /// Plays what is written to the child's standard input to a sink: 16 bits little-endian, one channel.
+    pub(crate) fn play_stream(&self, sink: &str) -> Guarded {
+        let mut command = self.client("pacat");
+        command
+            .args(["--playback", "--raw", "--format=s16le", "--channels=1", "--latency-msec=200"])
+            .arg(format!("--rate={RATE}"))
+            .arg(format!("--device={sink}"));
+        Guarded::spawn(command.stdin(Stdio::piped()).stderr(Stdio::null()))
+    }
+
+    /// Gives a source on the child's standard output: 16 bits little-endian, that many channels.
+    pub(crate) fn record_stream(&self, source: &str, channels: &[&str]) -> Guarded {
+        let mut command = self.client("pacat");
+        command
+            .args(["--record", "--raw", "--format=s16le", "--latency-msec=500", "--no-remix"])
+            .arg(format!("--rate={RATE}"))
+            .arg(format!("--device={source}"))
+            .arg(format!("--channels={}", channels.len()))
+            .arg(format!("--channel-map={}", channels.join(",")));
+        Guarded::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()))
+    }
+
     /// Records a source to a WAV file (16 bits, that many channels) until dropped or terminated.
     pub(crate) fn record(&self, source: &str, channels: &[&str], file: &Path) -> Guarded {
         let mut command = self.client("parecord");

@@ -3,6 +3,7 @@
 use super::eventually;
 use super::process::{self, Guarded, log_file};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -27,9 +28,14 @@ impl Server {
 
     /// The same in a network namespace.
     pub(crate) fn start_within(namespace: Option<&str>, address: SocketAddr) -> Self {
+        Self::start_program(env!("CARGO_BIN_EXE_ahoy-server").as_ref(), namespace, address)
+    }
+
+    /// The same, with another program than the one built with the tests.
+    pub(crate) fn start_program(program: &Path, namespace: Option<&str>, address: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (said, log) = (folder.path().join("said"), folder.path().join("server.log"));
-        let mut command = process::command(namespace, env!("CARGO_BIN_EXE_ahoy-server").as_ref());
+        let mut command = process::command(namespace, program);
         command
             .args(["--listen", &address.to_string()])
             .stdin(Stdio::null())

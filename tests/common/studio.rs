@@ -96,6 +96,17 @@ impl Studio {
         }
     }
 
+    /// The mouth of the participant of that index: see [`Pulse::play_stream`].
+    pub(crate) fn mouth(&self, index: usize) -> Guarded {
+        self.pulse.play_stream(&format!("voice_{}", NAMES[index]))
+    }
+
+    /// The wire as it is now, four channels: what alice says and hears, what bob says and hears. See
+    /// [`Pulse::record_stream`].
+    pub(crate) fn wire(&self) -> Guarded {
+        self.pulse.record_stream("wire.monitor", &WIRE)
+    }
+
     /// The participant of that index speaks until the recording of that itself is sound; the other's ear is scored.
     ///
     /// # Errors

@@ -8,8 +8,11 @@
 // Each test uses its part of it.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub(crate) mod hearing;
+pub(crate) mod pipewire;
+
 use ahoy::config::{MicrophoneChoice, SoundProcessing, SpeakerChoice};
-use ahoy::media::audio::{AudioPorts, AudioSession, SoundChoice};
+use ahoy::media::audio::{AudioPorts, AudioSession, SoundChoice, SoundLevels};
 use ahoy::media::event::{DeviceKind, MEDIA_EVENT_CAPACITY, MediaEvent};
 use ahoy::media::ports::{
     AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, EncodedAudio, ReceivedPacket, SendControl,
@@ -28,6 +31,11 @@ const RATE: usize = 48_000;
 
 /// Runs `scenario` in a child process of the test of that name, which has a sound server's folder to itself.
 pub(crate) fn run_apart(test: &str, scenario: impl FnOnce(&Path)) {
+    run_apart_at(|folder| format!("unix:{}", folder.join("native").display()), test, scenario);
+}
+
+/// The same, with a sound server at another place, given the folder.
+pub(crate) fn run_apart_at(place: impl FnOnce(&Path) -> String, test: &str, scenario: impl FnOnce(&Path)) {
     if let Some(folder) = std::env::var_os(FOLDER) {
         return scenario(&PathBuf::from(folder));
     }
@@ -35,7 +43,7 @@ pub(crate) fn run_apart(test: &str, scenario: impl FnOnce(&Path)) {
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(FOLDER, folder.path())
-        .env("PULSE_SERVER", format!("unix:{}", folder.path().join("native").display()))
+        .env("PULSE_SERVER", place(folder.path()))
         .env("PULSE_RUNTIME_PATH", folder.path())
         .env("XDG_RUNTIME_DIR", folder.path())
         .env("HOME", folder.path())
@@ -125,7 +133,11 @@ pub(crate) fn add_null_sink(name: &str, format: &[&str]) -> String {
 pub(crate) fn start_server(folder: &Path) -> Process {
     let socket = folder.join("native");
     std::fs::remove_file(&socket).ok();
-    let protocol = format!("module-native-protocol-unix socket={} auth-anonymous=1", socket.display());
+    start_server_with(&format!("module-native-protocol-unix socket={} auth-anonymous=1", socket.display()))
+}
+
+/// The same, that listens where this module of it says.
+pub(crate) fn start_server_with(protocol: &str) -> Process {
     let server = start(
         "pulseaudio",
         &[
@@ -136,7 +148,7 @@ pub(crate) fn start_server(folder: &Path) -> Process {
             "--use-pid-file=no",
             "--system=false",
             "-L",
-            &protocol,
+            protocol,
         ],
         Stdio::null(),
     );
@@ -151,6 +163,7 @@ pub(crate) fn start_server(folder: &Path) -> Process {
 /// A session whose packets come back to itself at once.
 pub(crate) struct Looped {
     pub(crate) session: AudioSession,
+    levels: Latest<SoundLevels>,
     events: mpsc::Receiver<MediaEvent>,
 }
 
@@ -183,6 +196,7 @@ impl Looped {
                 }
             })
             .unwrap();
+        let levels = Latest::new();
         let session = AudioSession::start(
             SoundChoice {
                 microphone: MicrophoneChoice::Device(microphone.into()),
@@ -192,10 +206,15 @@ impl Looped {
             },
             AudioPorts { out, packets, control },
             news,
-            Latest::new(),
+            levels.clone(),
         )
         .unwrap();
-        Self { session, events }
+        Self { session, levels, events }
+    }
+
+    /// What the meters show.
+    pub(crate) fn levels(&self) -> SoundLevels {
+        self.levels.peek().unwrap_or_default()
     }
 
     /// Waits for an event that fits, up to 12 s.
@@ -287,14 +306,18 @@ pub(crate) fn record_during(folder: &Path, monitor: &str, action: impl FnOnce())
 
 /// The longest silence between sounds, milliseconds, in steps of 5 ms.
 pub(crate) fn longest_gap_ms(samples: &[f32]) -> usize {
+    gap_ms(samples).expect("there is hardly any sound")
+}
+
+/// The same; `None` if there is hardly any sound.
+pub(crate) fn gap_ms(samples: &[f32]) -> Option<usize> {
     let loud: Vec<usize> = samples
         .chunks(RATE / 200)
         .enumerate()
         .filter(|(_, piece)| rms(piece) > TONE_LEVEL / 8.0)
         .map(|(at, _)| at)
         .collect();
-    assert!(loud.len() > 100, "there is hardly any sound: {} ms", loud.len() * 5);
-    loud.windows(2).map(|pair| (pair[1] - pair[0] - 1) * 5).max().unwrap()
+    (loud.len() > 100).then(|| loud.windows(2).map(|pair| (pair[1] - pair[0] - 1) * 5).max()).flatten()
 }
 
 pub(crate) fn rms(samples: &[f32]) -> f32 {

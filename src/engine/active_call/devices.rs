@@ -2,7 +2,7 @@
 
 use super::{ActiveCall, Context};
 use crate::config::{CameraChoice, MicrophoneChoice};
-use crate::engine::media_desk::{DeskOrder, OpenOrder, Pictures};
+use crate::engine::media_desk::{CameraOrder, DeskOrder, OpenOrder, Pictures};
 use crate::engine::{MAX_VOLUME, Phase};
 use crate::media::event::DeviceKind;
 use crate::protocol::Signal;
@@ -76,9 +76,10 @@ impl ActiveCall {
     }
 
     /// The camera to open now; `None` while it is off.
-    pub(super) fn camera(&self, context: &Context<'_>) -> Option<CameraChoice> {
-        (!self.camera_muted && context.settings.camera != CameraChoice::None)
-            .then(|| context.settings.camera.clone())
+    pub(super) fn camera(&self, context: &Context<'_>) -> Option<CameraOrder> {
+        let settings = context.settings;
+        (!self.camera_muted && settings.camera != CameraChoice::None)
+            .then(|| CameraOrder { choice: settings.camera.clone(), full_hd: settings.full_hd })
     }
 
     pub(super) fn tell_media_state(&self, context: &Context<'_>) {

@@ -257,6 +257,7 @@ impl ActiveCall {
         let Some(peer) = &self.peer else { return };
         let mut stats = self.meter.measure(&peer.stats(), figures, now);
         stats.verification.clone_from(&self.verification);
+        tracing::debug!(stats = %serde_json::to_string(&stats).unwrap_or_default(), "figures");
         self.stats = Arc::new(stats);
     }
 
@@ -342,8 +343,8 @@ impl ActiveCall {
         let (video_in, video_packets) = sync_channel(VIDEO_RECEIVE_CAPACITY);
         let (audio_in, audio_packets) = sync_channel(AUDIO_RECEIVE_CAPACITY);
         let (feedback_sender, feedback) = mpsc::channel(FEEDBACK_CAPACITY);
-        self.control =
-            Arc::new(SendControl::new(START_BITS_PER_SECOND.min(context.options.max_bits_per_second)));
+        let max_bits_per_second = context.options.max_bits_per_second(context.settings);
+        self.control = Arc::new(SendControl::new(START_BITS_PER_SECOND.min(max_bits_per_second)));
         self.media_ports = Some(MediaPorts {
             video_out: video_sender,
             audio_out: audio_sender,
@@ -363,7 +364,7 @@ impl ActiveCall {
         let config = PeerConfig {
             ice_servers: context.settings.ice_servers.clone(),
             relay_only: context.settings.relay_only,
-            max_bits_per_second: context.options.max_bits_per_second,
+            max_bits_per_second,
             video_codecs: context.options.video_codecs.clone(),
         };
         self.peer = Some(Peer::open(self.tag(), config, ports, context.peer_events.clone()));

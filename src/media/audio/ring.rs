@@ -24,6 +24,8 @@ pub(crate) struct Health {
     device_us: AtomicU32,
     /// Frames dropped (capture) or missing (playback).
     glitched: AtomicU64,
+    /// How often the sound system itself ran out of sound for the speaker.
+    starved: AtomicU64,
     failed: AtomicBool,
 }
 
@@ -36,6 +38,7 @@ impl Health {
             largest: AtomicU32::new(0),
             device_us: AtomicU32::new(0),
             glitched: AtomicU64::new(0),
+            starved: AtomicU64::new(0),
             failed: AtomicBool::new(false),
         })
     }
@@ -77,6 +80,16 @@ impl Health {
     /// Frames dropped or missing so far.
     pub(crate) fn glitched(&self) -> u64 {
         self.glitched.load(Ordering::Relaxed)
+    }
+
+    /// The sound system had nothing to play although the ring may have had: it was given sound too late.
+    pub(crate) fn starve(&self) {
+        self.starved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it had nothing, so far.
+    pub(crate) fn starved(&self) -> u64 {
+        self.starved.load(Ordering::Relaxed)
     }
 
     /// The device reported that it stopped for good.

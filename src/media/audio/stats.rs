@@ -61,6 +61,9 @@ pub struct AudioStats {
     pub microphone_overruns: u64,
     /// Frames that the speaker wanted and nobody had.
     pub speaker_underruns: u64,
+    /// How often the sound system had nothing for the speaker because it was given sound too late; counted where it
+    /// tells.
+    pub speaker_starvations: u64,
 }
 
 /// How loud the last 100 ms were, root mean square with full scale 1: what a level meter shows.

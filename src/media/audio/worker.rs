@@ -17,7 +17,7 @@ use super::stats::{AudioStats, Loudness, SoundLevels, samples_ms};
 use super::switches::Switches;
 use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
-use super::{AudioError, BLOCK, SAMPLE_RATE};
+use super::{AudioError, BLOCK, FRAME, SAMPLE_RATE};
 use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
 use crate::media::reception::SoundPosition;
 use crate::media::video::latest::Latest;
@@ -155,7 +155,11 @@ impl Worker {
     fn follow_changes(&mut self) {
         while let Ok(change) = self.changes.try_recv() {
             match change {
-                Change::Input(input) => self.input = input,
+                Change::Input(input) => {
+                    self.input = input;
+                    // A device gives whole frames: half a one from before it would be 10 ms of delay for good.
+                    self.sender.filled = 0;
+                }
                 Change::Output(output) => self.replace_output(output),
             }
             // Another microphone or another speaker is another room.
@@ -203,12 +207,15 @@ impl Worker {
                 resampler.process(&self.converted, waiting);
                 self.stats.microphone_overruns = ring.health().glitched();
                 let mut taken = 0;
-                while waiting.len() - taken >= BLOCK {
-                    block.copy_from_slice(&waiting[taken..taken + BLOCK]);
-                    let age = Duration::from_secs_f64(samples_ms(waiting.len() - taken) / 1e3);
-                    self.processing.capture(&mut block);
-                    self.sender.send(&mut block, now - age, &self.ports, muted, &mut self.stats);
-                    taken += BLOCK;
+                while waiting.len() - taken >= FRAME {
+                    let mut frame = [0.0; FRAME];
+                    frame.copy_from_slice(&waiting[taken..taken + FRAME]);
+                    self.processing.capture(&mut frame);
+                    for block in frame.as_chunks_mut::<BLOCK>().0 {
+                        let age = Duration::from_secs_f64(samples_ms(waiting.len() - taken) / 1e3);
+                        self.sender.send(block, now - age, &self.ports, muted, &mut self.stats);
+                        taken += BLOCK;
+                    }
                 }
                 waiting.drain(..taken);
             }
@@ -327,6 +334,7 @@ impl Worker {
             self.stats.speaker_ring_ms = ring_ms(ring.fill(), *hertz);
             self.stats.speaker_device_ms = device_ms(ring.health());
             self.stats.speaker_underruns = ring.health().glitched();
+            self.stats.speaker_starvations = ring.health().starved();
         }
         self.keep_lips();
         self.shared.stats.publish(self.stats);

@@ -16,7 +16,7 @@ use super::pool::FramePool;
 use super::scale::Scaler;
 use super::stats::VideoSendStats;
 use super::worker::{Stop, Worker};
-use crate::media::ports::{EncodedFrame, SendControl, VideoCodec};
+use crate::media::ports::{EncodedFrame, LEVEL_40_MACROBLOCKS, SendControl, VideoCodec};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +37,14 @@ const REFINED_PICTURES: u32 = 30;
 /// … and then only so often, which tells the other side that the picture is still alive; shorter than a freeze
 /// (see [`super::stats`]).
 const STILL_INTERVAL: Duration = Duration::from_millis(125);
-/// Macroblocks of a picture at H.264 level 3.1 (ITU-T H.264 table A-1, MaxFS), the level that we signal.
-const LEVEL_31_MACROBLOCKS: u32 = 3600;
+/// While the path does not keep up, a picture leaves only so often, as a sign of life: more would be in the way of the
+/// sound, and late. By the second of them the other side has told what the path carries now, if anything gets through.
+const HELD_INTERVAL: Duration = Duration::from_millis(700);
+/// One that is asked for leaves this soon: whoever asks was heard.
+const HELD_KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
+/// The first keyframe of a call goes over a path that nobody knows: it is made as if so many seconds of the rate were
+/// waiting already.
+const FIRST_BACKLOG: f64 = 0.2;
 /// RTP clock of video (RFC 6184 section 8.2.1).
 const RTP_CLOCK_HZ: u128 = 90_000;
 /// Room that an encoded picture usually fits into.
@@ -111,6 +117,8 @@ struct Stage {
     /// Random start of the RTP timestamp (RFC 3550 section 5.1).
     offset: u32,
     last_captured: Option<Instant>,
+    /// When the last picture left.
+    last_left: Option<Instant>,
 }
 
 impl Stage {
@@ -145,6 +153,7 @@ impl Stage {
             epoch: Instant::now(),
             offset: rand::random(),
             last_captured: None,
+            last_left: None,
         }
     }
 
@@ -199,7 +208,7 @@ impl Stage {
         if !self.cadence.admit(frame.captured, rung.fps) && !self.keyframe {
             return Ok(());
         }
-        if self.out.capacity() == 0 {
+        if self.out.capacity() == 0 || self.is_held(now) {
             // Not encoded, not referred to: the stream stays whole without a keyframe.
             self.stats.dropped.add(1);
             return Ok(());
@@ -231,7 +240,7 @@ impl Stage {
         let rtp_timestamp = self.rtp_timestamp(captured);
         let data = self.octets.store(&self.scratch);
         match self.out.try_send(EncodedFrame { codec, data, captured, rtp_timestamp, keyframe }) {
-            Ok(()) => self.last_captured = Some(captured),
+            Ok(()) => (self.last_captured, self.last_left) = (Some(captured), Some(now)),
             Err(TrySendError::Full(_)) => {
                 // What follows would refer to the lost picture: the next one that leaves must not.
                 self.stats.dropped.add(1);
@@ -259,9 +268,15 @@ impl Stage {
             look: self.look,
             coarseness: self.encoder.as_ref().and_then(Encoder::coarseness),
             samples_per_second: self.load.samples_per_second(),
-            macroblocks: LEVEL_31_MACROBLOCKS,
+            macroblocks: self.control.video_macroblocks().min(LEVEL_40_MACROBLOCKS),
         };
         self.ladder.choose(&situation, now)
+    }
+
+    fn is_held(&self, now: Instant) -> bool {
+        let interval = if self.keyframe { HELD_KEYFRAME_INTERVAL } else { HELD_INTERVAL };
+        let lately = self.last_left.is_some_and(|at| now.saturating_duration_since(at) < interval);
+        lately && self.control.is_video_held()
     }
 
     /// Whether the other side sees what the present picture shows, as well as it ever will.
@@ -287,7 +302,7 @@ impl Stage {
             slot => {
                 let Size { width, height } = rung.size;
                 tracing::debug!(?codec, width, height, fps, target, "send size");
-                let backlog = slot.as_ref().map_or(0.0, Encoder::backlog);
+                let backlog = slot.as_ref().map_or(FIRST_BACKLOG, Encoder::backlog);
                 let settings = EncoderSettings { size: rung.size, bits_per_second: target, fps, backlog };
                 slot.insert(Encoder::new(codec, settings)?)
             }

@@ -1,5 +1,6 @@
 //! Tests of the encoder's stage, driven without its thread.
 
+use super::super::codec::Decoder;
 use super::super::footage::{Footage, Scene};
 use super::super::pool::FramePool;
 use super::*;
@@ -21,12 +22,16 @@ struct Bench {
 
 impl Bench {
     fn new(scene: Scene, bits_per_second: u32) -> Self {
+        Self::of_size(Size::HD, scene, bits_per_second)
+    }
+
+    fn of_size(size: Size, scene: Scene, bits_per_second: u32) -> Self {
         let frames = Latest::new();
         let control = Arc::new(SendControl::new(bits_per_second));
         let stats = Arc::<VideoSendStats>::default();
         let (out, units) = channel(VIDEO_SEND_CAPACITY);
         let stage = Stage::new(frames.clone(), out, Arc::clone(&control), Arc::clone(&stats));
-        let mut footage = Footage::new(scene, Size::HD);
+        let mut footage = Footage::new(scene, size);
         let footage = (0..20).map(|_| footage.next()).collect();
         Self {
             stage,
@@ -49,7 +54,7 @@ impl Bench {
         let source = &self.footage[place.min(2 * length - 2 - place) as usize];
         let captured = self.start + Duration::from_secs(1) * self.number / 30;
         self.number += 1;
-        let frame = self.pool.fill(Size::HD, captured, |frame| {
+        let frame = self.pool.fill(source.size(), captured, |frame| {
             frame.data_mut().copy_from_slice(source.data());
             Ok::<(), Infallible>(())
         });
@@ -77,6 +82,20 @@ fn a_picture_on_its_way_from_the_camera_to_the_transport_allocates_nothing() {
         });
         assert!(octets > 10_000, "{octets}");
         assert_eq!(allocations, 0, "at {rate} bit/s, {:?}", bench.stats.size.size());
+    }
+}
+
+#[test]
+fn a_picture_of_1080_lines_goes_to_whoever_decodes_it_and_shrunk_to_everybody_else() {
+    for (macroblocks, size) in [(None, Size::HD), (Some(LEVEL_40_MACROBLOCKS), Size::FULL_HD)] {
+        let mut bench = Bench::of_size(Size::FULL_HD, Scene::Person, 4_000_000);
+        if let Some(macroblocks) = macroblocks {
+            bench.control.set_video_macroblocks(macroblocks);
+        }
+        let unit = bench.step().unwrap();
+        assert_eq!(bench.stats.size.size(), Some(size));
+        let picture = Decoder::new(unit.codec).unwrap().decode(&unit.data, unit.captured, None).unwrap();
+        assert_eq!(picture.unwrap().size(), size);
     }
 }
 
@@ -119,4 +138,18 @@ fn a_storm_of_wishes_brings_one_keyframe_and_the_last_wish_is_not_forgotten() {
     assert!(bench.step().is_some_and(|unit| unit.keyframe));
     assert!(bench.step().is_some_and(|unit| !unit.keyframe));
     assert_eq!(bench.stats.keyframes.value(), 2);
+}
+
+#[test]
+fn while_the_path_does_not_keep_up_pictures_are_left_out_and_no_keyframe_is_needed_afterwards() {
+    let mut bench = Bench::new(Scene::Walk, 300_000);
+    assert!(bench.step().is_some_and(|unit| unit.keyframe));
+    bench.control.hold_video(true);
+    // No time passes between these, so that none of them is due as a sign of life.
+    bench.stage.last_left = Some(Instant::now() + Duration::from_secs(60));
+    assert!((0..10).all(|_| bench.step().is_none()));
+    bench.stage.last_left = Instant::now().checked_sub(HELD_INTERVAL);
+    assert!(bench.step().is_some_and(|unit| !unit.keyframe));
+    bench.control.hold_video(false);
+    assert!(bench.step().is_some_and(|unit| !unit.keyframe));
 }

@@ -15,6 +15,9 @@ impl Size {
     /// 1280×720.
     pub const HD: Self = Self { width: 1280, height: 720 };
 
+    /// 1920×1080.
+    pub const FULL_HD: Self = Self { width: 1920, height: 1080 };
+
     /// `width` × `height`.
     pub const fn new(width: u32, height: u32) -> Self {
         Self { width, height }

@@ -10,6 +10,7 @@
 )]
 
 use super::frame::{Frame, Size};
+use crate::media::ports::LEVEL_31_MACROBLOCKS;
 use openh264::OpenH264API;
 use openh264_sys2::{
     API, CAMERA_VIDEO_REAL_TIME, CM_SMPTE170M, CONSTANT_ID, CP_SMPTE170M, DEBLOCKING_IDC_0, ENCODER_OPTION,
@@ -24,8 +25,6 @@ use thiserror::Error;
 /// What the parameters call the rate; without rate control they mean nothing, but must be valid.
 const NOMINAL_BITS_PER_SECOND: c_int = 1_000_000;
 const NOMINAL_FPS: f32 = 30.0;
-/// Macroblocks of a picture at level 3.1 (ITU-T H.264 table A-1, MaxFS).
-const LEVEL_31_MACROBLOCKS: u32 = 3600;
 
 /// OpenH264 said no.
 #[derive(Clone, Copy, Debug, Error)]

@@ -84,6 +84,9 @@ const CLIMB_AFTER: Duration = Duration::from_millis(1000);
 const CLIMB_AFTER_AT_START: Duration = Duration::from_millis(200);
 /// … which lasts so long.
 const START: Duration = Duration::from_secs(8);
+/// A fall by so many steps at once is not a path that became narrower but one that was interrupted or is another: the
+/// estimate finds out again what there is, and that is a start. Within one it is a fall like any other.
+const INTERRUPTION: usize = 3;
 /// A climb that lasted less than this has failed: the wait doubles, up to the limit, and halves after each that lasted.
 const LASTING: Duration = Duration::from_secs(10);
 const CLIMB_AFTER_AT_MOST: Duration = Duration::from_secs(32);
@@ -170,6 +173,10 @@ impl Ladder {
                 present.max(self.best(situation, LEAVE))
             }
         };
+        // What the processor does not manage is no matter of the path.
+        if self.present.is_some_and(|present| next >= present + INTERRUPTION && next > top) {
+            self.start_again(now);
+        }
         if self.present != Some(next) {
             self.enter(next, now);
         }
@@ -219,6 +226,15 @@ impl Ladder {
             return present;
         }
         *best
+    }
+
+    /// The former height was no failure, and is climbed to as quickly as at the start.
+    fn start_again(&mut self, now: Instant) {
+        if self.started.is_none_or(|started| now.saturating_duration_since(started) >= START) {
+            self.started = Some(now);
+            self.climb_after = CLIMB_AFTER;
+            self.climbed = None;
+        }
     }
 
     fn enter(&mut self, next: usize, now: Instant) {

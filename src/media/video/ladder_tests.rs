@@ -107,13 +107,26 @@ fn a_rate_that_swings_around_a_threshold_changes_nothing() {
 }
 
 #[test]
+fn after_an_interruption_it_is_back_as_quickly_as_at_the_start_but_not_again_and_again() {
+    let mut climb = Climb::new(&situation(2_000_000));
+    climb.run(Duration::from_secs(9), |_| situation(2_000_000));
+    climb.run(MS * 300, |_| situation(200_000));
+    assert_eq!(climb.rung.size, Size::new(480, 270));
+    let back = climb.seconds_until(situation(2_000_000), Size::HD);
+    assert!(back < 0.5, "{back}");
+    climb.run(MS * 300, |_| situation(200_000));
+    let back = climb.seconds_until(situation(2_000_000), Size::HD);
+    assert!(back > 0.9, "a path that falls every second is no start: {back}");
+}
+
+#[test]
 fn it_falls_at_once_and_climbs_after_the_rate_has_held() {
     let mut climb = Climb::new(&situation(2_000_000));
     climb.run(Duration::from_secs(20), |_| situation(2_000_000));
-    climb.run(FRAME, |_| situation(200_000));
-    assert_eq!(climb.rung.size, Size::new(480, 270));
+    climb.run(FRAME, |_| situation(300_000));
+    assert_eq!(climb.rung.size, Size::new(640, 360));
     climb.run(900 * MS, |_| situation(2_000_000));
-    assert_eq!(climb.rung.size, Size::new(480, 270));
+    assert_eq!(climb.rung.size, Size::new(640, 360));
     // All the way, not step by step.
     assert!(climb.seconds_until(situation(2_000_000), Size::HD) < 0.3);
     assert_eq!(climb.changes, 2);

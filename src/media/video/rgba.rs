@@ -10,7 +10,7 @@ use super::scale::Scaler;
 use super::worker::{Stop, Worker};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use yuv::{YuvError, YuvPlanarImage, YuvRange, YuvStandardMatrix};
@@ -24,19 +24,41 @@ const POOL_CAPACITY: usize = 4;
 /// A picture shown with fewer than this many of its pixels (in percent) is shrunk; above, that costs more than it saves.
 const SHRINK_BELOW_PERCENT: u64 = 80;
 
-/// How large a picture is drawn, pixels of the screen: written by the window, read by the converter.
+/// The order of a pixel's octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PixelOrder {
+    /// Red, green, blue, opacity.
+    #[default]
+    Rgba,
+    /// Blue, green, red, opacity: what most windows are made of.
+    Bgra,
+}
+
+/// How a picture is drawn: written by the window, read by the converter.
 #[derive(Debug, Default)]
-pub struct DrawnSize(AtomicU64);
+pub struct DrawnSize {
+    size: AtomicU64,
+    bgra: AtomicBool,
+}
 
 impl DrawnSize {
-    /// It is drawn with so many pixels.
+    /// It is drawn with so many pixels of the screen.
     pub fn set(&self, width: u32, height: u32) {
-        self.0.store(u64::from(width) << 32 | u64::from(height), Ordering::Relaxed);
+        self.size.store(u64::from(width) << 32 | u64::from(height), Ordering::Relaxed);
+    }
+
+    /// The order that its pixels are wanted in; RGBA before anybody said.
+    pub fn set_order(&self, order: PixelOrder) {
+        self.bgra.store(order == PixelOrder::Bgra, Ordering::Relaxed);
+    }
+
+    fn order(&self) -> PixelOrder {
+        if self.bgra.load(Ordering::Relaxed) { PixelOrder::Bgra } else { PixelOrder::Rgba }
     }
 
     /// The size for a picture of this size; never larger. It stays as it is until it was drawn once.
     fn fit(&self, picture: Size) -> Size {
-        let drawn = self.0.load(Ordering::Relaxed);
+        let drawn = self.size.load(Ordering::Relaxed);
         let (width, height) = ((drawn >> 32) as u32, drawn as u32);
         let pixels = u64::from(picture.width) * u64::from(picture.height);
         let inside = (1..=picture.width).contains(&width) && (1..=picture.height).contains(&height);
@@ -54,7 +76,9 @@ pub struct RgbaImage {
     pub height: usize,
     /// Width and height before it was shrunk to the size at which it is drawn.
     pub original: (usize, usize),
-    /// RGBA, 8 bits each, opaque, row by row.
+    /// The order of each pixel's octets.
+    pub order: PixelOrder,
+    /// Red, green, blue and opacity, 8 bits each, opaque, row by row.
     pub pixels: Vec<u8>,
 }
 
@@ -86,7 +110,7 @@ impl RgbaConverter {
                     Next::Value(frame) => {
                         let original = frame.size();
                         let frame = shrink(frame, drawn.fit(original), &mut scaler, &mut small);
-                        match convert(&mut pool, &frame, original) {
+                        match convert(&mut pool, &frame, original, drawn.order()) {
                             Ok(image) => out.publish(image),
                             Err(error) => tracing::error!(%error, "picture not converted"),
                         }
@@ -126,6 +150,7 @@ fn convert(
     pool: &mut Vec<Arc<RgbaImage>>,
     frame: &Frame,
     original: Size,
+    order: PixelOrder,
 ) -> Result<Arc<RgbaImage>, YuvError> {
     let index = match pool.iter_mut().position(|image| Arc::get_mut(image).is_some()) {
         Some(index) => index,
@@ -139,12 +164,13 @@ fn convert(
     };
     // Nobody else holds it, so this never clones.
     let image = Arc::make_mut(&mut pool[index]);
-    write_rgba(frame, image)?;
+    image.order = order;
+    write_pixels(frame, image)?;
     image.original = (original.width as usize, original.height as usize);
     Ok(Arc::clone(&pool[index]))
 }
 
-fn write_rgba(frame: &Frame, image: &mut RgbaImage) -> Result<(), YuvError> {
+fn write_pixels(frame: &Frame, image: &mut RgbaImage) -> Result<(), YuvError> {
     let size = frame.size();
     image.width = size.width as usize;
     image.height = size.height as usize;
@@ -160,13 +186,11 @@ fn write_rgba(frame: &Frame, image: &mut RgbaImage) -> Result<(), YuvError> {
         width: size.width,
         height: size.height,
     };
-    yuv::yuv420_to_rgba(
-        &planes,
-        &mut image.pixels,
-        size.width * 4,
-        YuvRange::Limited,
-        YuvStandardMatrix::Bt601,
-    )
+    let convert = match image.order {
+        PixelOrder::Rgba => yuv::yuv420_to_rgba,
+        PixelOrder::Bgra => yuv::yuv420_to_bgra,
+    };
+    convert(&planes, &mut image.pixels, size.width * 4, YuvRange::Limited, YuvStandardMatrix::Bt601)
 }
 
 #[cfg(test)]
@@ -186,13 +210,28 @@ mod tests {
     fn white_and_black_become_opaque_white_and_black_at_odd_sizes_too() {
         for size in [Size::HD, Size::new(321, 181), Size::new(2, 2), Size::new(1, 1)] {
             let mut pool = Vec::new();
-            let image = convert(&mut pool, &half_white(size), size).unwrap();
+            let image = convert(&mut pool, &half_white(size), size, PixelOrder::Rgba).unwrap();
             assert_eq!(image.pixels.len(), size.width as usize * size.height as usize * 4);
             if size.width > 1 {
                 assert_eq!(image.pixels[..4], [255; 4]);
             }
             assert_eq!(image.pixels[image.pixels.len() - 4..], [0, 0, 0, 255]);
         }
+    }
+
+    #[test]
+    fn the_octets_of_a_pixel_come_in_the_order_that_is_wanted() {
+        let mut blue = Frame::black(Size::new(64, 48), Instant::now());
+        blue.planes_mut().1.fill(240);
+        let mut pool = Vec::new();
+        let mut pixel = |order| {
+            let image = convert(&mut pool, &blue, blue.size(), order).unwrap();
+            assert_eq!(image.order, order);
+            <[u8; 4]>::try_from(&image.pixels[..4]).unwrap()
+        };
+        let [red, green, blue, opacity] = pixel(PixelOrder::Rgba);
+        assert!(blue > 200 && red < 50 && opacity == 255);
+        assert_eq!(pixel(PixelOrder::Bgra), [blue, green, red, opacity]);
     }
 
     #[test]

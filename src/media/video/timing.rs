@@ -33,12 +33,16 @@ const TOLERANCE: Duration = Duration::from_millis(16);
 /// Longest holding back for the sake of evenness. Beyond, delay hurts a conversation more than uneven movement
 /// (ITU-T G.114: 400 ms mouth to ear in all).
 const MAX_DELAY: Duration = Duration::from_millis(250);
+/// Interruptions within so long are one: a path that becomes slow holds up a few pictures one after the other, once.
+const ONE_INTERRUPTION: Duration = Duration::from_secs(1);
 /// A picture later than this met an outage, not jitter: no delay would have helped.
 const OUTAGE: Duration = Duration::from_secs(1);
 /// And is over when pictures are no later than this again.
 const RECOVERED: Duration = Duration::from_millis(50);
 /// The quickest picture counts for this long, to twice that.
 const BASELINE_WINDOW: Duration = Duration::from_secs(2);
+/// The quickest picture may change by this much by chance alone.
+const LONGER_WAY: Duration = Duration::from_millis(30);
 /// The delay changes by this much a picture at most, up and down: a jump would be the freeze that it is to prevent.
 const STEP_UP: Duration = Duration::from_millis(8);
 const STEP_DOWN: Duration = Duration::from_millis(2);
@@ -94,6 +98,15 @@ impl Histogram {
         self.bins[bin.min(BINS - 1)] += share;
     }
 
+    /// All that was learned was later by so much than it would be called now.
+    fn shift(&mut self, earlier: Duration) {
+        let by = ((earlier.as_micros() / BIN.as_micros()) as usize).min(BINS - 1);
+        let in_time = self.bins[..=by].iter().sum();
+        self.bins.copy_within(by.., 0);
+        self.bins[BINS - by..].fill(0.0);
+        self.bins[0] = in_time;
+    }
+
     fn quantile(&self, share: f64) -> Duration {
         let mut sum = 0.0;
         let bin = self.bins.iter().position(|weight| {
@@ -111,11 +124,15 @@ pub(crate) struct Timing {
     /// Timestamp of the last picture, extended beyond its wrap-around.
     newest: Option<i64>,
     baseline: Baseline,
+    /// The baseline's last value.
+    quickest: Option<i64>,
     /// Of all pictures.
     lateness: Histogram,
     /// Of those later than the one before them: pictures that waited for the same repair are one interruption.
     interruptions: Histogram,
     before: Duration,
+    /// Since when interruptions count as one, and the longest of them.
+    interruption: Option<(Instant, Duration)>,
     /// What was held up by an outage is still arriving.
     recovering: bool,
     delay: Duration,
@@ -150,8 +167,16 @@ impl Timing {
         let capture = extended * 1_000_000 / HZ;
         let transit = ready.saturating_duration_since(origin).as_micros() as i64 - capture;
         let quickest = self.baseline.observe(ready, transit);
+        let longer = Duration::from_micros(
+            (quickest - self.quickest.replace(quickest).unwrap_or(quickest)).max(0) as u64,
+        );
+        if longer >= LONGER_WAY {
+            // The way has become longer: whoever came over it was not late.
+            self.lateness.shift(longer);
+            self.interruptions.shift(longer);
+        }
         let lateness = Duration::from_micros((transit - quickest).unsigned_abs());
-        self.learn(lateness);
+        self.learn(ready, lateness);
         let wanted = self.wanted();
         self.delay = wanted.clamp(self.delay.saturating_sub(STEP_DOWN), self.delay + STEP_UP);
         let in_time = ready.checked_sub(lateness).unwrap_or(ready);
@@ -163,12 +188,21 @@ impl Timing {
         due
     }
 
-    fn learn(&mut self, lateness: Duration) {
+    fn learn(&mut self, ready: Instant, lateness: Duration) {
         let before = std::mem::replace(&mut self.before, lateness);
         self.recovering = lateness >= OUTAGE || (self.recovering && lateness >= RECOVERED);
-        if !self.recovering {
-            self.lateness.learn(lateness);
-            self.interruptions.learn(if lateness > before { lateness } else { Duration::ZERO });
+        if self.recovering {
+            return;
+        }
+        self.lateness.learn(lateness);
+        let more = if lateness > before { lateness } else { Duration::ZERO };
+        let (begun, worst) = *self.interruption.get_or_insert((ready, more));
+        if ready.saturating_duration_since(begun) < ONE_INTERRUPTION {
+            self.interruption = Some((begun, worst.max(more)));
+            self.interruptions.learn(Duration::ZERO);
+        } else {
+            self.interruption = Some((ready, more));
+            self.interruptions.learn(worst);
         }
     }
 
@@ -244,6 +278,18 @@ mod tests {
         assert!(timing.delay() <= 40 * MS, "{:?}", timing.delay());
         feed(&mut timing, start, 600, &down);
         assert!(timing.delay() <= 40 * MS, "{:?}", timing.delay());
+    }
+
+    #[test]
+    fn a_way_that_becomes_longer_is_not_held_back_for_once_that_is_known() {
+        let (mut timing, start) = (Timing::default(), Instant::now());
+        feed(&mut timing, start, 0, &[0; 300]);
+        feed(&mut timing, start, 300, &[150; 240]);
+        assert!(timing.delay() < 20 * MS, "{:?}", timing.delay());
+        // And jitter on the longer way is.
+        let jitter: Vec<u32> = (0..300).map(|n| 150 + n * 17 % 41).collect();
+        feed(&mut timing, start, 540, &jitter);
+        assert!(timing.delay() > 10 * MS, "{:?}", timing.delay());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::wire::Wire;
 use super::{Belt, belt_protocol, extension_id};
 use crate::media::ports::{ReceivedPacket, SendControl, VideoCodec};
 use crate::peer::codecs::{ABS_CAPTURE_TIME_URI, video_codec};
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
@@ -112,7 +112,7 @@ pub(in crate::peer) struct Deliver {
     wire: Arc<Wire>,
     control: Arc<SendControl>,
     streams: HashMap<u32, Stream>,
-    /// SSRCs of retransmission streams: they are bound in their own right, but carry no media of their own.
+    /// SSRCs of retransmissions and parities: they are bound in their own right, but carry no media of their own.
     repairs: Vec<u32>,
     bound: u64,
     video: Selection,
@@ -143,7 +143,7 @@ impl Deliver {
     }
 
     /// Takes the packet if it is media of a stream that we know.
-    fn take(&mut self, now: Instant, packet: &rtp::Packet) -> bool {
+    fn take(&mut self, now: Instant, packet: &rtp::Packet, restored: bool) -> bool {
         let header = &packet.header;
         let Some(stream) = self.streams.get_mut(&header.ssrc) else {
             return false;
@@ -163,7 +163,10 @@ impl Deliver {
             Some(_) => (&self.wire.video_received, &self.wire.video_lost, &mut self.video, &self.video_in),
             None => (&self.wire.audio_received, &self.wire.audio_lost, &mut self.audio, &self.audio_in),
         };
-        traffic.count(octets);
+        // What parities gave back came as their octets, which are counted where that is done.
+        if !restored {
+            traffic.count(octets);
+        }
         // Two's complement makes the addition of a negative change right.
         lost.fetch_add(change as u64, Ordering::Relaxed);
         if !selection.admit(header.ssrc, stream.generation, now) {
@@ -204,7 +207,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Deliver {
 
     fn handle_read(&mut self, tagged: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtp(packet) = &tagged.message.packet
-            && self.take(tagged.now, packet)
+            && self.take(tagged.now, packet, tagged.message.has(&Attribute::RecoveredByFec))
         {
             return Ok(());
         }
@@ -231,7 +234,7 @@ impl Interceptor for Deliver {
         if codec.is_none() && !info.mime_type.to_ascii_lowercase().starts_with("audio/") {
             return;
         }
-        self.repairs.extend(info.ssrc_rtx);
+        self.repairs.extend([info.ssrc_rtx, info.ssrc_fec].into_iter().flatten());
         self.bound += 1;
         self.streams.insert(
             info.ssrc,

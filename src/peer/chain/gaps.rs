@@ -4,6 +4,9 @@
 //! ([`Reordering`]), again when its repair is overdue by the measured time of repairs (the retransmission timer of
 //! RFC 6298, with its rule of Karn), and no more when it was asked for too often, is too old, or the picture has given
 //! it up. A gap that a keyframe closes sooner is not asked for at all.
+//!
+//! While parities come ([`crate::peer::fec`]), a packet is not asked for before the first of them that covers it: most
+//! losses are mended by then. One that comes and does not mend is the word to ask at once.
 
 use super::reordering::Reordering;
 use crate::media::reception::Horizon;
@@ -33,6 +36,12 @@ const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 /// request costs a whole round trip, and a few octets prevent it. Who repairs ignores the second (he must not repeat
 /// himself within a round trip: libwebrtc's and our own do not).
 const REPEAT_FROM: Duration = Duration::from_millis(40);
+/// Without a parity for so long none is waited for any more.
+const PARITY_SILENCE: Duration = Duration::from_secs(1);
+/// How long a parity is waited for until it is known how long they take: two pictures at 30 a second.
+const PARITY_WAIT: Duration = Duration::from_millis(66);
+/// And at most, however long they take: asking in vain costs some octets, not asking a round trip more.
+const MAX_PARITY_WAIT: Duration = Duration::from_millis(150);
 /// The clock's grain in the retransmission timer (G of RFC 6298): timers and threads are this late as a rule.
 const GRAIN: Duration = Duration::from_millis(5);
 /// Sequence numbers of which it is remembered whether they came, to tell duplicates from late arrivals.
@@ -60,11 +69,46 @@ pub(in crate::peer) enum Noted {
     Duplicate,
     /// One that had been given up.
     Late,
+    /// One that parities gave back.
+    Restored,
 }
 
-/// Smoothed time from request to repair (RFC 6298 section 2).
+/// How a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::peer) enum Way {
+    /// As it was sent, as far as is known.
+    Itself,
+    /// As a retransmission.
+    Repair,
+    /// Out of parities.
+    Parity,
+}
+
+/// Smoothed time from request to repair, and from loss to parity (RFC 6298 section 2).
 #[derive(Debug, Default)]
 struct RepairTime(Option<(f64, f64)>);
+
+/// When parities come.
+#[derive(Debug, Default)]
+struct Parities {
+    heard: Option<Instant>,
+    time: RepairTime,
+}
+
+impl Parities {
+    /// How long the first parity over a packet just found missing is to be waited for.
+    fn wait(&self, now: Instant) -> Duration {
+        let comes = self.heard.is_some_and(|at| now.saturating_duration_since(at) < PARITY_SILENCE);
+        match self.time.0 {
+            _ if !comes => Duration::ZERO,
+            None => PARITY_WAIT,
+            Some((mean, deviation)) => {
+                let wait = mean + (4.0 * deviation).max(GRAIN.as_secs_f64());
+                Duration::from_secs_f64(wait).min(MAX_PARITY_WAIT)
+            }
+        }
+    }
+}
 
 impl RepairTime {
     fn sample(&mut self, time: Duration) {
@@ -102,6 +146,7 @@ pub(in crate::peer) struct Gaps {
     seen: [u64; WINDOW as usize / 64],
     reordering: Reordering,
     repair_time: RepairTime,
+    parities: Parities,
     rtt: Option<Duration>,
 }
 
@@ -117,6 +162,7 @@ impl Gaps {
             seen: [0; WINDOW as usize / 64],
             reordering: Reordering::default(),
             repair_time: RepairTime::default(),
+            parities: Parities::default(),
             rtt: None,
         }
     }
@@ -147,9 +193,8 @@ impl Gaps {
         self.missing.len()
     }
 
-    /// Notes the arrival of a packet; `repair` if it is known to be a retransmission. Gaps of more than `limit`
-    /// packets are left to a keyframe.
-    pub(in crate::peer) fn note(&mut self, now: Instant, sequence: u16, repair: bool, limit: usize) -> Noted {
+    /// Notes the arrival of a packet. Gaps of more than `limit` packets are left to a keyframe.
+    pub(in crate::peer) fn note(&mut self, now: Instant, sequence: u16, way: Way, limit: usize) -> Noted {
         let Some(highest) = self.highest else {
             let extended = i64::from(sequence);
             self.highest = Some(extended);
@@ -158,29 +203,66 @@ impl Gaps {
         };
         let extended = highest + i64::from(sequence.wrapping_sub(highest as u16) as i16);
         if extended <= highest {
-            return self.note_old(now, extended, highest, repair);
+            return self.note_old(now, extended, highest, way);
         }
-        for number in highest + 1..=extended.min(highest + WINDOW) {
-            self.unmark(number);
-        }
+        self.miss(now, highest, extended, limit);
         self.mark(extended);
         self.highest = Some(extended);
-        let gap = (extended - highest - 1) as usize;
-        if gap + self.missing.len() > limit.min(MAX_MISSING) {
-            self.missing.clear();
-        } else {
-            let due = now + self.reordering.wait();
-            for lost in highest + 1..extended {
-                self.missing
-                    .insert(lost, Missing { since: now, requests: 0, asked: None, due, repeat: None });
-            }
-        }
-        Noted::New
+        if way == Way::Parity { Noted::Restored } else { Noted::New }
     }
 
-    fn note_old(&mut self, now: Instant, extended: i64, highest: i64, repair: bool) -> Noted {
+    /// Something after `highest` came: what is between it and `end` is missing.
+    fn miss(&mut self, now: Instant, highest: i64, end: i64, limit: usize) {
+        for number in highest + 1..=end.min(highest + WINDOW) {
+            self.unmark(number);
+        }
+        let gap = (end - highest - 1) as usize;
+        if gap + self.missing.len() > limit.min(MAX_MISSING) {
+            self.missing.clear();
+            return;
+        }
+        let due = now + self.reordering.wait().max(self.parities.wait(now));
+        for lost in highest + 1..end {
+            self.missing.insert(lost, Missing { since: now, requests: 0, asked: None, due, repeat: None });
+        }
+    }
+
+    /// A parity over these packets came, in order, and mended what it could: those that are missing still are asked for
+    /// now. The last ones of a picture are known to be missing by nothing else until the next picture comes.
+    pub(in crate::peer) fn note_parity(
+        &mut self,
+        now: Instant,
+        covered: impl Iterator<Item = u16>,
+        limit: usize,
+    ) {
+        self.parities.heard = Some(now);
+        let Some(mut highest) = self.highest else { return };
+        let ask = now + self.reordering.wait();
+        for sequence in covered {
+            let extended = highest + i64::from(sequence.wrapping_sub(highest as u16) as i16);
+            if extended > highest {
+                self.miss(now, highest, extended + 1, limit);
+                highest = extended;
+                self.highest = Some(extended);
+            }
+            if let Some(missing) = self.missing.get_mut(&extended).filter(|missing| missing.requests == 0) {
+                self.parities.time.sample(now.saturating_duration_since(missing.since));
+                missing.due = missing.due.min(ask);
+            }
+        }
+    }
+
+    fn note_old(&mut self, now: Instant, extended: i64, highest: i64, way: Way) -> Noted {
         if let Some(missing) = self.missing.remove(&extended) {
             self.mark(extended);
+            if way == Way::Parity {
+                self.reordering.note_lost();
+                if missing.requests == 0 {
+                    self.parities.time.sample(now.saturating_duration_since(missing.since));
+                }
+                return Noted::Restored;
+            }
+            let repair = way == Way::Repair;
             let waited = missing.asked.map(|asked| now.saturating_duration_since(asked));
             let repaired = match waited {
                 Some(_) if self.marked_repairs => repair,
@@ -203,7 +285,7 @@ impl Gaps {
             return Noted::Duplicate;
         }
         self.mark(extended);
-        Noted::Late
+        if way == Way::Parity { Noted::Restored } else { Noted::Late }
     }
 
     /// What is missing before this is no longer wanted.

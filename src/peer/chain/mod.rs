@@ -10,8 +10,10 @@
 //! | 1 400 | [`repeat::Repeat`] | answers NACK where there is no RTX | keeps what was sent |
 //! | 1 500 | [`transport::Transport`] | congestion feedback to the estimator | numbers and stamps every RTP packet, adds padding for probes |
 //! | 4 000 | [`resend::Resend`] | answers NACK by RTX | keeps what was sent |
-//! | 6 400 | the crate's TWCC receiver, before probes end in the next | | congestion feedback to the remote |
+//! | 5 000 | [`protect::Protect`] | | sends parities of our pictures |
+//! | 6 400 | [`feedback::Feedback`], before probes end in the next | | congestion feedback to the remote |
 //! | 6 500 | [`unwrap::Unwrap`] | RTX becomes the packet it repairs | |
+//! | 6 600 | [`restore::Restore`] | parities give lost packets back | |
 //! | 7 000 | [`request::Request`] | notes gaps | asks for what is missing |
 //! | 10 000 | the crate's receiver reports | | receiver reports |
 //! | 10 500 | [`clock::Clock`] | | puts our clock into the sender reports |
@@ -19,8 +21,7 @@
 //! | 12 500 | [`tap::Tap`] | PLI, FIR and receiver reports to the encoders | |
 //! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
 //!
-//! Sound brings back what is lost of it by itself ([`crate::media::audio::redundancy`]). For pictures there is no
-//! forward error correction: `peer/tests/network/decision.rs` has the figures by which it was left out.
+//! Sound brings back what is lost of it by itself ([`crate::media::audio::redundancy`]).
 
 pub(super) mod bound;
 pub(super) mod clock;
@@ -28,15 +29,20 @@ pub(super) mod clock;
 mod codec_tests;
 pub(super) mod deliver;
 mod departures;
+pub(super) mod feedback;
 pub(super) mod formats;
 pub(super) mod gaps;
 #[cfg(test)]
 mod gaps_tests;
 mod padding;
+#[cfg(test)]
+mod parity_tests;
+pub(super) mod protect;
 mod reordering;
 pub(super) mod repeat;
 pub(super) mod request;
 pub(super) mod resend;
+pub(super) mod restore;
 mod sound_loss;
 pub(super) mod tap;
 #[cfg(test)]

@@ -7,11 +7,12 @@
 //! It stands behind [`super::unwrap`], so that a repair fills the gap that it was asked for. What the picture has
 //! given up, and how many missing packets are too many, it learns from [`crate::media::reception::Reception`].
 
-use super::gaps::{Gaps, Noted};
+use super::gaps::{Gaps, Noted, Way};
 use super::wire::Wire;
 use super::{Belt, belt_protocol};
 use crate::media::audio::redundancy;
 use crate::media::ports::SendControl;
+use crate::peer::fec::format;
 use rtc::interceptor::{Attribute, AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
@@ -34,6 +35,8 @@ pub(in crate::peer) struct Request {
     sender_ssrc: u32,
     streams: HashMap<u32, Gaps>,
     repairs: Vec<u32>,
+    /// SSRCs of parities, and of what they protect.
+    parities: HashMap<u32, u32>,
     wanted: Vec<u16>,
     next_tick: Option<Instant>,
     belt: Belt,
@@ -48,6 +51,7 @@ impl Request {
             sender_ssrc,
             streams: HashMap::new(),
             repairs: Vec::new(),
+            parities: HashMap::new(),
             wanted: Vec::new(),
             next_tick: None,
             belt: Belt::default(),
@@ -60,8 +64,26 @@ impl Request {
             Noted::Repaired => &self.wire.video_repaired,
             Noted::Duplicate => &self.wire.video_duplicates,
             Noted::Late => &self.wire.video_repaired_late,
+            Noted::Restored => &self.wire.video_restored,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A parity came, and mended what it could before it came here.
+    fn note_parity(&mut self, now: Instant, ssrc: u32, payload: &[u8]) {
+        let (Ok((_, coverage, _)), Some(gaps)) = (format::read_header(payload), self.streams.get_mut(&ssrc))
+        else {
+            return;
+        };
+        gaps.note_parity(now, coverage.sequences(), self.control.reception().repair_limit());
+        let due = gaps.poll_timeout();
+        self.hasten(now, due);
+    }
+
+    /// Something may be due sooner than what is waited for.
+    fn hasten(&mut self, now: Instant, due: Option<Instant>) {
+        let due = due.map(|due| due.max(now + GATHER));
+        self.next_tick = [self.next_tick, due].into_iter().flatten().min();
     }
 
     fn renew_tick(&mut self, now: Instant) {
@@ -75,20 +97,32 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Request {
 
     fn handle_read(&mut self, tagged: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtp(packet) = &tagged.message.packet
+            && let Some(ssrc) = self.parities.get(&packet.header.ssrc).copied()
+        {
+            self.note_parity(tagged.now, ssrc, &packet.payload);
+            return Ok(());
+        }
+        if let Packet::Rtp(packet) = &tagged.message.packet
             && let Some(gaps) = self.streams.get_mut(&packet.header.ssrc)
         {
-            let repair = tagged.message.has(&Attribute::Retransmission);
+            let way = if tagged.message.has(&Attribute::RecoveredByFec) {
+                Way::Parity
+            } else if tagged.message.has(&Attribute::Retransmission) {
+                Way::Repair
+            } else {
+                Way::Itself
+            };
             let limit = self.control.reception().repair_limit();
-            let noted = gaps.note(tagged.now, packet.header.sequence_number, repair, limit);
-            let sound = gaps.is_sound();
+            let noted = gaps.note(tagged.now, packet.header.sequence_number, way, limit);
+            let (sound, due) = (gaps.is_sound(), gaps.poll_timeout());
             if sound && redundancy::unwrap(&packet.payload).is_some() {
                 gaps.note_carrier(tagged.now);
             }
             if !sound {
                 self.count(noted);
             }
-            if noted == Noted::New && self.next_tick.is_none() {
-                self.renew_tick(tagged.now);
+            if matches!(noted, Noted::New | Noted::Restored) {
+                self.hasten(tagged.now, due);
             }
         }
         self.belt.read.push_back(tagged);
@@ -149,9 +183,10 @@ impl Interceptor for Request {
         let wanted = |feedback: &rtc::interceptor::RTCPFeedback| {
             feedback.typ == "nack" && feedback.parameter.is_empty()
         };
-        // A retransmission stream is bound in its own right: gaps in it are nobody's loss.
+        // Retransmissions and parities are bound in their own right: gaps in them are nobody's loss.
         if !self.repairs.contains(&info.ssrc) && info.rtcp_feedback.iter().any(wanted) {
-            self.repairs.extend(info.ssrc_rtx);
+            self.repairs.extend([info.ssrc_rtx, info.ssrc_fec].into_iter().flatten());
+            self.parities.extend(info.ssrc_fec.map(|parity| (parity, info.ssrc)));
             let marked = info.ssrc_rtx.is_some();
             let sound = info.mime_type.to_ascii_lowercase().starts_with("audio/");
             let gaps = || if sound { Gaps::for_sound(marked) } else { Gaps::new(marked) };
@@ -162,5 +197,6 @@ impl Interceptor for Request {
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
         self.streams.remove(&info.ssrc);
         self.repairs.retain(|repair| *repair != info.ssrc);
+        self.parities.remove(&info.ssrc);
     }
 }

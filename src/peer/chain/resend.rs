@@ -31,11 +31,14 @@ const BUDGET_SHARE: f64 = 0.5;
 const BUDGET_TIME: Duration = Duration::from_millis(500);
 /// Smallest budget, octets: enough for one burst of loss on the slowest link.
 const MIN_BUDGET_OCTETS: f64 = 6_000.0;
+/// A path that has not kept up for so long has lost more than repairs can mend in time.
+const CONGESTED_FOR: Duration = Duration::from_millis(60);
 /// Octets that an RTX packet adds: the original sequence number.
 const RTX_HEADER: usize = 2;
 
 struct Kept {
     packet: rtp::Packet,
+    left: Instant,
     resends: u8,
     last: Option<Instant>,
 }
@@ -49,11 +52,11 @@ struct History {
 }
 
 impl History {
-    fn keep(&mut self, packet: &rtp::Packet) {
+    fn keep(&mut self, now: Instant, packet: &rtp::Packet) {
         if self.kept.len() == HISTORY {
             self.kept.pop_front();
         }
-        self.kept.push_back(Kept { packet: packet.clone(), resends: 0, last: None });
+        self.kept.push_back(Kept { packet: packet.clone(), left: now, resends: 0, last: None });
     }
 
     /// Our sequence numbers have no gaps, so the position follows from the first.
@@ -110,6 +113,10 @@ pub(in crate::peer) struct Resend {
     wire: Arc<Wire>,
     streams: HashMap<u32, History>,
     budget: Budget,
+    /// Since when the path has not kept up, if it does not.
+    congested: Option<Instant>,
+    /// What left before this is not worth a repair.
+    given_up: Option<Instant>,
     belt: Belt,
 }
 
@@ -120,11 +127,28 @@ impl Resend {
             wire,
             streams: HashMap::new(),
             budget: Budget { octets: MIN_BUDGET_OCTETS, filled: None },
+            congested: None,
+            given_up: None,
             belt: Belt::default(),
         }
     }
 
+    /// Notes when the path begins not to keep up.
+    fn watch(&mut self, now: Instant) {
+        let congested = self.wire.congested.load(Ordering::Relaxed);
+        self.congested = congested.then(|| self.congested.unwrap_or(now));
+        if let Some(since) = self.congested
+            && now.saturating_duration_since(since) >= CONGESTED_FOR
+        {
+            self.given_up = Some(since);
+        }
+    }
+
     fn answer(&mut self, now: Instant, nack: &TransportLayerNack) {
+        // What was lost because there was too much is not sent once more: a smaller keyframe is quicker. What left since
+        // then was meant for the path as it is.
+        self.watch(now);
+        let given_up = self.given_up;
         let Some(history) = self.streams.get_mut(&nack.media_ssrc) else {
             return;
         };
@@ -135,6 +159,9 @@ impl Resend {
             let Some(kept) = history.find(sequence) else {
                 continue;
             };
+            if given_up.is_some_and(|since| kept.left < since) {
+                continue;
+            }
             let too_soon = kept.last.is_some_and(|last| now.saturating_duration_since(last) < pause);
             if too_soon || kept.resends >= MAX_RESENDS {
                 continue;
@@ -151,7 +178,7 @@ impl Resend {
                 }
                 let repair = history.repair_of(&original, &self.wire.repair_sequence);
                 let octets = repair.header.marshal_size() + repair.payload.len();
-                self.wire.repaired_octets.fetch_add(octets as u32, Ordering::Relaxed);
+                self.wire.unpaced_octets.fetch_add(octets as u32, Ordering::Relaxed);
                 self.wire.retransmitted.fetch_add(1, Ordering::Relaxed);
                 self.belt.write.push_back(TaggedPacket {
                     now,
@@ -189,7 +216,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Resend {
         if let Packet::Rtp(packet) = &tagged.message.packet
             && let Some(history) = self.streams.get_mut(&packet.header.ssrc)
         {
-            history.keep(packet);
+            history.keep(tagged.now, packet);
+            self.watch(tagged.now);
         }
         self.belt.write.push_back(tagged);
         Ok(())

@@ -190,6 +190,31 @@ fn repairs_stay_within_their_budget_and_repetition_within_its_cap() {
     assert_eq!(count, 12);
 }
 
+#[test]
+fn what_was_lost_to_congestion_is_not_sent_into_it_again() {
+    use rtc::sansio::Protocol;
+    let start = Instant::now();
+    let wire = Arc::new(Wire::default());
+    wire.estimate.store(1_000_000, Ordering::Relaxed);
+    let mut resend = Resend::new(Arc::clone(&wire));
+    resend.bind_local_stream(&info());
+    resend.handle_write(media(start, SSRC, 7, &[1; 100])).expect("written");
+    written(&mut resend);
+    wire.congested.store(true, Ordering::Relaxed);
+    let later = start + Duration::from_millis(10);
+    resend.handle_write(media(later, SSRC, 8, &[1; 100])).expect("written");
+    written(&mut resend);
+    let asked = later + Duration::from_millis(100);
+    resend.handle_read(nack(asked, &[7])).expect("read");
+    assert!(written(&mut resend).is_empty());
+    // But a picture that left since then is mended, and the one before it not even afterwards.
+    resend.handle_read(nack(asked, &[8])).expect("read");
+    assert_eq!(written(&mut resend).len(), 1);
+    wire.congested.store(false, Ordering::Relaxed);
+    resend.handle_read(nack(asked + Duration::from_millis(100), &[7])).expect("read");
+    assert!(written(&mut resend).is_empty());
+}
+
 /// As [`info`], for sound: no retransmission stream.
 fn sound() -> StreamInfo {
     StreamInfo { ssrc_rtx: None, payload_type_rtx: None, mime_type: "audio/opus".into(), ..info() }

@@ -10,7 +10,8 @@ use super::wire::{Traffic, Wire};
 use super::{Belt, belt_protocol, extension_id};
 use crate::media::ports::SendControl;
 use crate::peer::codecs::{ABS_SEND_TIME_URI, TRANSPORT_CC_URI};
-use crate::peer::rate::{Allocation, Estimator};
+use crate::peer::fec::{Policy, Seen};
+use crate::peer::rate::{Allocation, Estimator, Outcome};
 use bytes::Bytes;
 use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
@@ -38,10 +39,18 @@ const MAX_RTT: Duration = Duration::from_secs(10);
 /// Weight of a new round-trip measurement (RFC 6298 section 2: alpha = 1/8).
 const RTT_WEIGHT: f64 = 0.125;
 
+/// What a stream of ours carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Sound,
+    Picture,
+    Repair,
+    Parity,
+}
+
 /// A stream of ours.
 struct Stream {
-    video: bool,
-    repair: bool,
+    kind: Kind,
     number_id: Option<u8>,
     time_id: Option<u8>,
 }
@@ -80,6 +89,9 @@ pub(in crate::peer) struct Transport {
     streams: HashMap<u32, Stream>,
     departures: Departures,
     repairs: Repairs,
+    protection: Policy,
+    /// The remote takes parities.
+    parity: bool,
     /// Where padding goes, if the remote takes retransmissions.
     repair: Option<Repair>,
     /// Timestamp of the newest packet of a picture.
@@ -100,6 +112,8 @@ impl Transport {
             streams: HashMap::new(),
             departures: Departures::default(),
             repairs: Repairs::default(),
+            protection: Policy::default(),
+            parity: false,
             repair: None,
             timestamp: 0,
             begun: None,
@@ -110,24 +124,33 @@ impl Transport {
         transport
     }
 
-    /// Lets everybody know what may be sent; repairs and protection take so much of it.
-    fn publish(&mut self, protection: f64) {
+    /// Lets everybody know what may be sent; repairs take so much of it, and parities their share of the pictures'.
+    fn publish(&mut self, repairs: f64) {
         let estimate = self.estimator.bits_per_second();
-        let shares = self.allocation.shares(estimate, self.estimator.send_bits_per_second(), protection);
+        let now = self.estimator.send_bits_per_second();
+        let shares = self.allocation.shares(estimate, now, repairs, self.wire.protection());
         // All fit: the estimate is bounded by the configured maximum, which is 32 bits wide.
         self.wire.estimate.store(estimate as u32, Ordering::Relaxed);
+        self.wire.pace.store(self.estimator.pace_bits_per_second() as u32, Ordering::Relaxed);
         let probe = self.estimator.probe_bits_per_second().unwrap_or(0.0);
         self.wire.probe.store(probe as u32, Ordering::Relaxed);
         self.control.set_video_bits_per_second(shares.video as u32);
         self.control.set_audio_bits_per_second(shares.audio as u32);
     }
 
+    /// Pictures wait while the path does not keep up with what has left; sound does not.
+    fn hold(&self, now: Instant) {
+        let congested = self.estimator.is_congested(now);
+        self.wire.congested.store(congested, Ordering::Relaxed);
+        self.control.hold_video(congested);
+    }
+
     fn renew(&mut self, now: Instant) {
-        let protection = f64::from(self.wire.protection.load(Ordering::Relaxed));
         let repairs = self.repairs.bits_per_second(now);
         // Sound that travels twice takes its second half from the pictures.
         let twice = if self.control.audio_twice() { self.control.audio_bits_per_second() } else { 0 };
-        self.publish(repairs + protection + f64::from(twice));
+        self.publish(repairs + f64::from(twice));
+        self.hold(now);
     }
 
     fn depart(&mut self, now: Instant, packet: &mut rtp::Packet) {
@@ -143,16 +166,18 @@ impl Transport {
             set_extension(packet, id, &[0, 0]);
             let octets = packet.marshal_size() + OVERHEAD;
             let cluster = self.estimator.handle_departure(now, octets);
+            self.hold(now);
             let number = self.departures.depart(now, octets, cluster);
             set_extension(packet, id, &number.to_be_bytes());
         }
         let octets = packet.marshal_size();
-        let traffic: &Traffic = if stream.video { &self.wire.video_sent } else { &self.wire.audio_sent };
+        let traffic: &Traffic =
+            if stream.kind == Kind::Sound { &self.wire.audio_sent } else { &self.wire.video_sent };
         traffic.count(octets);
-        if stream.repair {
-            self.repairs.handle_departure(octets);
-        } else if stream.video {
-            self.timestamp = packet.header.timestamp;
+        match stream.kind {
+            Kind::Repair => self.repairs.handle_departure(octets),
+            Kind::Picture => self.timestamp = packet.header.timestamp,
+            Kind::Parity | Kind::Sound => {}
         }
     }
 
@@ -179,13 +204,35 @@ impl Transport {
         }
         let rtt = self.wire.rtt_ms().map(|milliseconds| Duration::from_secs_f64(milliseconds / 1000.0));
         self.estimator.handle_feedback(now, &outcomes, rtt);
+        self.protect(now, &outcomes, rtt);
         self.renew(now);
+    }
+
+    /// Decides about parities, where the remote takes them.
+    fn protect(&mut self, now: Instant, outcomes: &[Outcome], rtt: Option<Duration>) {
+        for outcome in outcomes {
+            if outcome.late {
+                self.protection.handle_late();
+            } else {
+                self.protection.handle_outcome(outcome.arrived.is_none());
+            }
+        }
+        let seen = Seen {
+            rtt,
+            bits_per_second: self.estimator.bits_per_second(),
+            congested: self.estimator.is_strained(),
+        };
+        let share = if self.parity { self.protection.decide(now, &seen) } else { 0.0 };
+        if (share > 0.0) != (self.wire.protection() > 0.0) {
+            tracing::info!(share, ?seen, "parities");
+        }
+        self.wire.set_protection(share);
     }
 
     /// Reports on our pictures, which are all there is from a remote without congestion feedback.
     fn read_reports(&mut self, now: Instant, reports: &[ReceptionReport]) {
         let ours = |report: &&ReceptionReport| {
-            self.streams.get(&report.ssrc).is_some_and(|stream| stream.video && !stream.repair)
+            self.streams.get(&report.ssrc).is_some_and(|stream| stream.kind == Kind::Picture)
         };
         if let Some(report) = reports.iter().find(ours) {
             // RFC 3550 section 6.4.1: in 1/256.
@@ -278,12 +325,15 @@ impl Interceptor for Transport {
         let video = info.mime_type.to_ascii_lowercase().starts_with("video/");
         let number_id = extension_id(info, TRANSPORT_CC_URI);
         let time_id = extension_id(info, ABS_SEND_TIME_URI);
-        for (ssrc, repair) in [(Some(info.ssrc), false), (info.ssrc_rtx, true)] {
+        let kind = if video { Kind::Picture } else { Kind::Sound };
+        let streams = [(Some(info.ssrc), kind), (info.ssrc_rtx, Kind::Repair), (info.ssrc_fec, Kind::Parity)];
+        for (ssrc, kind) in streams {
             if let Some(ssrc) = ssrc {
-                self.streams.insert(ssrc, Stream { video, repair, number_id, time_id });
+                self.streams.insert(ssrc, Stream { kind, number_id, time_id });
             }
         }
         if video {
+            self.parity = info.ssrc_fec.is_some() && info.payload_type_fec.is_some();
             let repair = info.ssrc_rtx.zip(info.payload_type_rtx);
             self.repair = repair.map(|(ssrc, payload_type)| Repair { ssrc, payload_type });
         }
@@ -295,7 +345,7 @@ impl Interceptor for Transport {
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
-        for ssrc in [Some(info.ssrc), info.ssrc_rtx].into_iter().flatten() {
+        for ssrc in [Some(info.ssrc), info.ssrc_rtx, info.ssrc_fec].into_iter().flatten() {
             self.streams.remove(&ssrc);
         }
         self.repair = self.repair.filter(|repair| Some(repair.ssrc) != info.ssrc_rtx);

@@ -67,12 +67,16 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) audio_anchor: Anchor,
     /// Repairs that we sent.
     pub(in crate::peer) retransmitted: AtomicU64,
+    /// Parities that we sent.
+    pub(in crate::peer) parities_sent: AtomicU64,
     /// Requests for missing video packets, repetitions included.
     pub(in crate::peer) video_requested: AtomicU64,
     /// Missing video packets that came when asked for.
     pub(in crate::peer) video_repaired: AtomicU64,
     /// Those that came after they had been given up.
     pub(in crate::peer) video_repaired_late: AtomicU64,
+    /// Missing video packets that parities gave back.
+    pub(in crate::peer) video_restored: AtomicU64,
     /// Video packets that came twice.
     pub(in crate::peer) video_duplicates: AtomicU64,
     /// Video packets that never came.
@@ -91,14 +95,18 @@ pub(in crate::peer) struct Wire {
     pub(in crate::peer) rtt_reported: AtomicBool,
     /// Send-side bandwidth estimate for everything, bits per second.
     pub(in crate::peer) estimate: AtomicU32,
+    /// How fast pictures are to leave, bits per second.
+    pub(in crate::peer) pace: AtomicU32,
     /// Rate of the probe that is running, bits per second; 0 if none is.
     pub(in crate::peer) probe: AtomicU32,
-    /// Octets of repairs that left and that the pacer has not been charged with.
-    pub(in crate::peer) repaired_octets: AtomicU32,
+    /// The path does not keep up: neither pictures nor repairs of them are to leave.
+    pub(in crate::peer) congested: AtomicBool,
+    /// Octets of repairs and parities that left and that the pacer has not been charged with.
+    pub(in crate::peer) unpaced_octets: AtomicU32,
     /// Sequence number of the next packet on our retransmission stream: repairs and padding share it.
     pub(in crate::peer) repair_sequence: AtomicU16,
-    /// Bits per second that protection of pictures (FEC) takes beside them; whoever protects them sets it.
-    pub(in crate::peer) protection: AtomicU32,
+    /// Parities to send for each packet of a picture, in thousandths; 0: none.
+    protection: AtomicU32,
     /// Counts up when the packets begin to take another way: written where the selected pair is looked up.
     pub(in crate::peer) route: AtomicU32,
     /// Payload types of the pictures that we receive.
@@ -124,6 +132,16 @@ impl Wire {
         self.rtt_us.store((milliseconds * 1000.0).max(1.0) as u32, Ordering::Relaxed);
     }
 
+    /// Parities to send for each packet of a picture; 0: none.
+    pub(in crate::peer) fn protection(&self) -> f64 {
+        f64::from(self.protection.load(Ordering::Relaxed)) / 1000.0
+    }
+
+    /// Sets that share.
+    pub(in crate::peer) fn set_protection(&self, share: f64) {
+        self.protection.store((share * 1000.0) as u32, Ordering::Relaxed);
+    }
+
     /// The counters, as the engine sees them.
     pub(in crate::peer) fn snapshot(&self, route: Option<Route>) -> PeerStats {
         let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
@@ -140,6 +158,8 @@ impl Wire {
             video_packets_lost: load(&self.video_lost),
             video_packets_requested: load(&self.video_requested),
             video_packets_repaired: load(&self.video_repaired),
+            video_packets_recovered_fec: load(&self.video_restored),
+            video_parities_sent: load(&self.parities_sent),
             video_packets_repaired_late: load(&self.video_repaired_late),
             video_packets_duplicate: load(&self.video_duplicates),
             audio_octets_sent: load(&self.audio_sent.octets),

@@ -3,7 +3,7 @@
 /// Below this estimate there is only sound, bits per second …
 const VIDEO_OFF_BELOW: f64 = 60_000.0;
 /// … and pictures come back above this.
-const VIDEO_ON_ABOVE: f64 = 100_000.0;
+const VIDEO_ON_ABOVE: f64 = 72_000.0;
 /// Opus targets, bits per second, by estimate.
 const AUDIO_LOW: f64 = 24_000.0;
 const AUDIO_NORMAL: f64 = 32_000.0;
@@ -15,8 +15,10 @@ const AUDIO_OVERHEAD: f64 = 50.0 * 60.0 * 8.0;
 /// Share of the video rate that its packets' headers take: about 70 octets to 1 150.
 const VIDEO_OVERHEAD: f64 = 0.06;
 
-/// Most of the pictures' share that repairs and protection may take from it.
-const MAX_PROTECTION: f64 = 0.5;
+/// Most of the pictures' share that repairs may take from it.
+const MAX_REPAIRS: f64 = 0.5;
+/// Size of a parity by that of a packet: it is as long as the longest that it covers, and has a header of its own.
+const PARITY_SIZE: f64 = 1.1;
 
 /// Targets of the encoders, bits per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,9 +41,9 @@ impl Default for Allocation {
 }
 
 impl Allocation {
-    /// The targets for this estimate, of which `now` may be sent at present and repairs and protection of pictures take
-    /// `protection` (all in bits per second).
-    pub(in crate::peer) fn shares(&mut self, estimate: f64, now: f64, protection: f64) -> Shares {
+    /// The targets for this estimate, of which `now` may be sent at present and repairs take `repairs` (all in bits per
+    /// second). `parities` are made for each packet of a picture, 0 to 1.
+    pub(in crate::peer) fn shares(&mut self, estimate: f64, now: f64, repairs: f64, parities: f64) -> Shares {
         if estimate < VIDEO_OFF_BELOW {
             self.video = false;
         } else if estimate > VIDEO_ON_ABOVE {
@@ -55,7 +57,8 @@ impl Allocation {
             AUDIO_NORMAL
         };
         let rest = (now.min(estimate) - audio - AUDIO_OVERHEAD).max(0.0);
-        let rest = rest - protection.min(rest * MAX_PROTECTION);
+        let rest = rest - repairs.min(rest * MAX_REPAIRS);
+        let rest = rest / (1.0 + parities * PARITY_SIZE);
         Shares { audio, video: if self.video { rest * (1.0 - VIDEO_OVERHEAD) } else { 0.0 } }
     }
 }

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 /// On overuse the estimate becomes this share of what arrives.
 const DECREASE: f64 = 0.85;
+/// Of a queue that stands this long the estimate gives way by this share a second, and of a shorter one by less: small
+/// steps by all who share the queue, as with DCTCP (RFC 8257), so that none of them has to be large.
+const STANDING_MS: f64 = 50.0;
+const STANDING_DECREASE: f64 = 0.15;
 /// Growth per second far from the last known capacity.
 const GROWTH: f64 = 1.08;
 /// The estimate does not run away from what is really sent: it is at most this multiple of what arrives, …
@@ -64,6 +68,8 @@ pub(super) struct Seen {
     pub(super) supply_is_low: bool,
     /// The queue is longer than it should ever become.
     pub(super) queue_is_long: bool,
+    /// What stands in the queue beyond what is accepted, milliseconds.
+    pub(super) surplus_ms: f64,
     /// How much arrives, bits per second.
     pub(super) throughput: Option<f64>,
 }
@@ -138,7 +144,7 @@ impl DelayBased {
         seen: &Seen,
         rtt: Option<Duration>,
     ) -> f64 {
-        let &Seen { supply_is_low, queue_is_long, throughput } = seen;
+        let &Seen { queue_is_long, surplus_ms, throughput, .. } = seen;
         self.usage = Usage::Normal;
         for outcome in outcomes {
             let state = self.trend.handle_outcome(outcome);
@@ -155,17 +161,25 @@ impl DelayBased {
         self.updated = Some(now);
         let rtt = rtt.unwrap_or(DEFAULT_RTT);
         match self.usage {
-            // While a queue stands, the path's own rate is what arrives, however little we have to send.
-            Usage::Over => self.decrease(now, supply_is_low && !queue_is_long, throughput, rtt),
+            // The trend is slow to forget a queue that is gone.
+            Usage::Over if surplus_ms > 0.0 => self.decrease(now, seen, rtt),
+            // A queue that neither grows nor shrinks is one too many, and takes part of the delay of everybody's sound.
+            Usage::Normal if surplus_ms > 0.0 => {
+                let share = (surplus_ms / STANDING_MS).min(1.0) * STANDING_DECREASE;
+                self.estimate *= 1.0 - share * elapsed.as_secs_f64().min(1.0);
+            }
             Usage::Normal => self.increase(elapsed.min(Duration::from_secs(1)), throughput, rtt),
-            // The queue empties: wait until it has.
-            Usage::Under => {}
+            // The queue empties, or has only just: wait.
+            Usage::Over | Usage::Under => {}
         }
         self.estimate = self.estimate.clamp(MIN_BITS_PER_SECOND, self.max);
         self.estimate
     }
 
-    fn decrease(&mut self, now: Instant, supply_is_low: bool, throughput: Option<f64>, rtt: Duration) {
+    fn decrease(&mut self, now: Instant, seen: &Seen, rtt: Duration) {
+        let &Seen { queue_is_long, throughput, .. } = seen;
+        // While a queue stands, the path's own rate is what arrives, however little we have to send.
+        let supply_is_low = seen.supply_is_low && !queue_is_long;
         let pause = rtt.clamp(MIN_DECREASE_INTERVAL, MAX_DECREASE_INTERVAL);
         let collapsed =
             !supply_is_low && throughput.is_some_and(|carried| carried < self.estimate * COLLAPSE);
@@ -180,6 +194,10 @@ impl DelayBased {
             return;
         }
         let carried = throughput.unwrap_or(self.estimate);
+        if queue_is_long && carried >= self.estimate {
+            // What stands was sent before; the estimate is below what leaves the queue already.
+            return;
+        }
         self.estimate = (carried * DECREASE).min(self.estimate);
         let (low, high) = self.capacity.as_ref().map_or((0.0, f64::INFINITY), Capacity::limits);
         match &mut self.capacity {

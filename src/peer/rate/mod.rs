@@ -4,12 +4,18 @@
 //! a parameter. Two opinions, of which the lower counts: [`delay`] sees queues build up, [`loss`] sees packets dropped.
 //! [`probe`] finds out quickly how much more there is room for, and tells the transport when to send padding for it.
 //!
+//! What the draft leaves to chance is measured besides: [`queue`] knows how much stands in the path and how fast the
+//! bottleneck serves it, [`flight`] what has left and is overdue. From these follow the small corrections that keep the
+//! queue short, the moment from which pictures are better not made ([`Estimator::is_congested`]), and the pace.
+//!
 //! It never sends anything by itself, and never knows what a packet contains.
 
 mod allocation;
 mod cluster;
 mod delay;
 mod fit;
+mod flight;
+mod interval;
 mod loss;
 mod probe;
 mod queue;
@@ -19,9 +25,11 @@ mod throughput;
 mod trend;
 
 pub(super) use allocation::Allocation;
+pub(super) use interval::ReportInterval;
 
 use cluster::{Cluster, Clusters};
 use delay::{DelayBased, Seen};
+use flight::Flight;
 use loss::LossBased;
 use probe::Probes;
 use queue::Queue;
@@ -38,6 +46,13 @@ const SILENCE_FACTOR: f64 = 0.5;
 const BLIND_BITS_PER_SECOND: f64 = 800_000.0;
 /// A sender of less than this share of the estimate has little to send (libwebrtc's `AlrDetector` says 65 %, too).
 const APPLICATION_LIMITED: f64 = 0.65;
+/// Pictures may leave this many times faster than the estimate, so that a keyframe does not wait for its average
+/// (libwebrtc `PacedSender::kDefaultPaceMultiplier`), …
+const PACE: f64 = 2.5;
+/// … and over a path that is known to carry little more than the estimate at least this many times.
+const LEAST_PACE: f64 = 1.25;
+/// What the bottleneck was found to carry counts for so long.
+const BOTTLENECK_KNOWN: Duration = Duration::from_secs(10);
 /// Loss in receiver reports above which the estimate of a remote without feedback shrinks, by half the loss, and below
 /// which it grows, by five percent (draft-ietf-rmcat-gcc-02 section 6).
 const REPORT_HIGH: f64 = 0.10;
@@ -67,6 +82,9 @@ pub(super) struct Estimator {
     delay: DelayBased,
     loss: LossBased,
     queue: Queue,
+    flight: Flight,
+    /// When packets last waited at the bottleneck, and how fast it served them, bits per second.
+    bottleneck: Option<(Instant, f64)>,
     throughput: Throughput,
     /// What is sent, by our clock since `epoch`.
     sent: Throughput,
@@ -80,6 +98,8 @@ pub(super) struct Estimator {
     waiting: Option<Instant>,
     /// The estimate before the remote fell silent.
     former: Option<f64>,
+    /// Since when packets take the present way: what became of earlier ones says nothing of it.
+    way_since: Option<Instant>,
     next_decay: Option<Instant>,
     /// What the remote said it can receive (REMB).
     limit: Option<f64>,
@@ -98,6 +118,8 @@ impl Estimator {
             delay: DelayBased::new(start, max),
             loss: LossBased::new(max),
             queue: Queue::default(),
+            flight: Flight::default(),
+            bottleneck: None,
             throughput: Throughput::default(),
             sent: Throughput::default(),
             clusters: Clusters::default(),
@@ -107,6 +129,7 @@ impl Estimator {
             begun: false,
             waiting: None,
             former: None,
+            way_since: None,
             next_decay: None,
             limit: None,
             blind: None,
@@ -117,6 +140,7 @@ impl Estimator {
     /// probing: there is a path.
     pub(super) fn handle_departure(&mut self, now: Instant, octets: usize) -> Option<u32> {
         self.waiting.get_or_insert(now);
+        self.flight.handle_departure(now, octets);
         if !self.begun {
             self.begun = true;
             if self.blind.is_none() {
@@ -128,6 +152,9 @@ impl Estimator {
 
     /// Learns what became of packets, in the order in which they were sent; `rtt` where known.
     pub(super) fn handle_feedback(&mut self, now: Instant, outcomes: &[Outcome], rtt: Option<Duration>) {
+        let old =
+            outcomes.partition_point(|outcome| self.way_since.is_some_and(|since| outcome.departed < since));
+        let outcomes = &outcomes[old..];
         if outcomes.is_empty() || self.blind.is_some() {
             return;
         }
@@ -137,10 +164,13 @@ impl Estimator {
         if let Some(former) = former {
             self.come_back(now, former);
         }
+        if let Some(newest) = outcomes.iter().map(|outcome| outcome.departed).max() {
+            self.flight.handle_report(now, newest);
+        }
         let epoch = *self.epoch.get_or_insert(outcomes[0].departed);
         let mut measured = None;
         for outcome in outcomes {
-            self.queue.handle_packet(outcome);
+            self.queue.handle_packet(outcome, self.target);
             self.sent.handle_packet(outcome.departed.saturating_duration_since(epoch), outcome.octets);
             if let Some(arrived) = outcome.arrived {
                 self.throughput.handle_packet(arrived, outcome.octets);
@@ -149,12 +179,19 @@ impl Estimator {
         }
         let long = self.throughput.bits_per_second();
         let queue_is_long = self.queue.is_long();
-        let throughput = match self.throughput.short_bits_per_second().filter(|_| queue_is_long) {
+        let service = self.queue.service_bits_per_second();
+        self.bottleneck = service
+            .map(|service| (now, service))
+            .or(self.bottleneck.filter(|(at, _)| now.saturating_duration_since(*at) < BOTTLENECK_KNOWN));
+        // While a queue stands, it is the path's own pace that counts, and the newest of it.
+        let short = service.or(self.throughput.short_bits_per_second()).filter(|_| queue_is_long);
+        let throughput = match short {
             Some(short) => Some(long.map_or(short, |long| long.min(short))),
             None => long,
         };
         let supply_is_low = self.is_application_limited();
-        let seen = Seen { supply_is_low, queue_is_long, throughput };
+        let surplus_ms = self.queue.surplus_ms();
+        let seen = Seen { supply_is_low, queue_is_long, surplus_ms, throughput };
         let delay = self.delay.handle_feedback(now, outcomes, &seen, rtt);
         // What was sent into the silence was lost with the path, not to congestion.
         if former.is_none() {
@@ -176,6 +213,11 @@ impl Estimator {
             saturated: self.loss.is_limiting(delay),
         };
         self.probes.handle_state(now, &state);
+        if self.queue.is_wider() {
+            self.queue.forget_wider();
+            self.bottleneck = None;
+            self.probes.hurry(now, &mut self.clusters);
+        }
     }
 
     fn is_application_limited(&self) -> bool {
@@ -184,8 +226,13 @@ impl Estimator {
 
     fn handle_probe(&mut self, now: Instant, probe: Cluster) {
         tracing::debug!(?probe, estimate = self.target, "a probe arrived");
-        if self.probes.believes(&probe, self.target, self.delay.knows_capacity()) {
-            self.delay.handle_probe(probe.bits_per_second, self.probes.is_first(probe.id));
+        // That the path carries less than was begun with is believed of a first probe, if packets wait there: on its own it
+        // may have met jitter.
+        let first = self.probes.is_first(probe.id)
+            && self.queue.surplus_ms() > 0.0
+            && self.queue.service_bits_per_second().is_some_and(|service| service < self.target);
+        if first || self.probes.believes(&probe, self.target, self.delay.knows_capacity()) {
+            self.delay.handle_probe(probe.bits_per_second, first);
             self.combine(now);
         }
         self.probes.handle_result(now, &probe, self.target);
@@ -193,6 +240,8 @@ impl Estimator {
 
     fn come_back(&mut self, now: Instant, former: f64) {
         self.queue = Queue::default();
+        self.flight = Flight::default();
+        self.bottleneck = None;
         self.delay.forget_timing();
         self.throughput = Throughput::default();
         self.sent = Throughput::default();
@@ -259,7 +308,8 @@ impl Estimator {
         if self.blind.is_some() || !self.begun {
             return;
         }
-        let former = self.former.take().unwrap_or(self.target);
+        let former = self.former.take().unwrap_or(self.target).max(self.probes.best());
+        self.way_since = Some(now);
         self.delay = DelayBased::new(self.target.min(self.start), self.max);
         self.loss = LossBased::new(self.max);
         self.come_back(now, former);
@@ -294,14 +344,35 @@ impl Estimator {
         self.probes.poll_padding(now)
     }
 
+    /// A queue grows or is long, or losses are taken for those of a full one.
+    pub(super) fn is_strained(&self) -> bool {
+        self.delay.is_overused()
+            || self.queue.is_long()
+            || self.loss.is_limiting(self.delay.bits_per_second())
+    }
+
     /// What to send now, bits per second: the estimate, or less while a queue is to be emptied.
     pub(super) fn send_bits_per_second(&self) -> f64 {
         (self.target * self.queue.share()).max(MIN_BITS_PER_SECOND)
     }
 
+    /// The path does not keep up with what has left already: pictures are better not made than late. Sound goes on.
+    pub(super) fn is_congested(&self, now: Instant) -> bool {
+        // What the queue was found to be is old by its own length: what is on its way tells how much of it is left.
+        let stands = self.queue.is_long() && self.flight.is_more_than_usual(self.target);
+        self.blind.is_none() && (stands || self.flight.is_overdue(now))
+    }
+
     /// The estimate, bits per second.
     pub(super) fn bits_per_second(&self) -> f64 {
         self.target
+    }
+
+    /// How fast pictures are to leave, bits per second. Over a path whose limit is known no faster than it carries them:
+    /// what would wait in its queue waits here, where sound overtakes it.
+    pub(super) fn pace_bits_per_second(&self) -> f64 {
+        let bottleneck = self.bottleneck.map_or(f64::INFINITY, |(_, service)| service);
+        bottleneck.clamp(self.target * LEAST_PACE, self.target * PACE)
     }
 
     /// The rate of the probe that is running, bits per second: the pace has to keep up with it.

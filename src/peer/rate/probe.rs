@@ -2,7 +2,7 @@
 //! still to be filled with padding.
 //!
 //! The draft (draft-ietf-rmcat-gcc-02) leaves ramp-up open; this follows the published behaviour of libwebrtc's
-//! `ProbeController`: two probes at 3 and 6 times the first estimate, then doubling as long as at least 70 % of what
+//! `ProbeController`: a probe at 3 times the first estimate, then doubling as long as at least 70 % of what
 //! was probed arrives; probes of twice the estimate while the application has little to send, and after a drop.
 //! Unlike it, an estimate that never met a limit is probed as well, so that a first probe spoilt by a busy machine
 //! does not cost half a minute.
@@ -11,8 +11,9 @@ use super::cluster::{Cluster, Clusters};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The first two probes, as multiples of the first estimate.
-const FIRST_SCALES: [f64; 2] = [3.0, 6.0];
+/// The first probe, as a multiple of the first estimate. A second, higher one waits for its result: over a narrow path it
+/// would only fill the queue.
+const FIRST_SCALE: f64 = 3.0;
 /// Every other one, as a multiple of what is known.
 const SCALE: f64 = 2.0;
 /// At least this share of the probed rate has to arrive for the next, higher probe.
@@ -147,9 +148,7 @@ impl Probes {
 
     /// The path is there: probes from the first estimate upwards.
     pub(super) fn begin(&mut self, now: Instant, estimate: f64) {
-        for scale in FIRST_SCALES {
-            self.push(estimate, estimate * scale);
-        }
+        self.push(estimate, estimate * FIRST_SCALE);
         self.first_until = self.next_id + self.waiting.len() as u32;
         self.next_attempt = Some(now + MIN_PAUSE);
     }
@@ -164,6 +163,11 @@ impl Probes {
         self.pause = MIN_PAUSE;
         self.next_attempt = Some(now + MIN_PAUSE);
         self.troubled = None;
+    }
+
+    /// The highest estimate, as far as it is remembered: bits per second.
+    pub(super) fn best(&self) -> f64 {
+        self.best
     }
 
     fn push(&mut self, estimate: f64, bits_per_second: f64) {
@@ -243,6 +247,16 @@ impl Probes {
         }
     }
 
+    /// There are signs that the path carries more: the next attempt is made now, whatever went before.
+    pub(super) fn hurry(&mut self, now: Instant, clusters: &mut Clusters) {
+        let Some(state) = self.state.filter(|state| !state.overused && !state.saturated) else { return };
+        if self.running.is_none() && self.expected.is_none() && self.waiting.is_empty() {
+            self.next_attempt = Some(now + self.pause);
+            self.push(state.estimate, state.estimate * SCALE);
+            self.advance(now, clusters);
+        }
+    }
+
     fn attempt(&mut self, now: Instant, clusters: &mut Clusters) {
         let Some(state) = self.state else { return };
         let calm = |time| self.troubled.is_none_or(|at| now.saturating_duration_since(at) >= time);
@@ -294,9 +308,6 @@ impl Probes {
 
     /// Whether what a probe showed is to be followed.
     pub(super) fn believes(&self, probe: &Cluster, estimate: f64, knows_capacity: bool) -> bool {
-        if self.is_first(probe.id) {
-            return true;
-        }
         let proof = if probe.saturated && knows_capacity { PROOF } else { 1.0 };
         probe.bits_per_second > estimate * proof
     }
@@ -325,9 +336,10 @@ impl Probes {
     fn fail(&mut self, now: Instant) {
         self.expected = None;
         self.best *= FORGETTING;
-        self.next_attempt = Some(now + self.pause);
+        // A path that has shown no limit is only hard to measure.
+        self.next_attempt = Some(now + if self.limited { self.pause } else { self.pause / 4 });
         self.pause = (self.pause * 2).min(MAX_PAUSE);
-        self.length = (self.length * 2).min(MAX_LENGTH);
+        self.length = if self.limited { (self.length * 2).min(MAX_LENGTH) } else { MAX_LENGTH };
     }
 
     /// The rate of the probe that is running, bits per second.

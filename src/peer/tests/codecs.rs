@@ -1,7 +1,7 @@
 //! Which codec each side sends, and that the packets and their repairs say so.
 
 use super::pair::{End, PATIENCE, config, frame, receive_picture, signal_until};
-use crate::media::ports::{EncodedFrame, VideoCodec};
+use crate::media::ports::{EncodedFrame, LEVEL_31_MACROBLOCKS, LEVEL_40_MACROBLOCKS, VideoCodec};
 use crate::peer::packetizer::{MAX_PAYLOAD, vp8};
 use crate::peer::sdp::{self, Format};
 use crate::peer::{Command, PeerConfig, PeerEvent};
@@ -48,6 +48,13 @@ async fn each_side_sends_what_it_prefers() {
     let (a, b) = connected_with(&BOTH, &REVERSED).await;
     assert_eq!(a.control.video_codec(), Some(VideoCodec::H264));
     assert_eq!(b.control.video_codec(), Some(VideoCodec::Vp8));
+    // Two of us: 1080 lines each way where there are cores enough; VP8 has no level.
+    let several = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+    assert_eq!(
+        a.control.video_macroblocks(),
+        if several { LEVEL_40_MACROBLOCKS } else { LEVEL_31_MACROBLOCKS }
+    );
+    assert_eq!(b.control.video_macroblocks(), LEVEL_40_MACROBLOCKS);
     send_vp8(&b, &a).await;
     let picture = frame(1, 5_000, true);
     a.video_out.send(picture).await.expect("the sender runs");
@@ -99,7 +106,10 @@ async fn offers_and_answers_have_both_codecs_and_their_repairs_in_our_order() {
         let formats: Vec<Format> = sdp::formats(&sdp).collect();
         let line = sdp.lines().find(|line| line.starts_with("m=video ")).expect("a video section");
         let types: Vec<u8> = line.split(' ').skip(3).map(|word| word.parse().expect("a number")).collect();
-        assert_eq!(types.len(), 4, "{line}");
+        assert_eq!(types.len(), 5, "{line}");
+        // Parities are on a stream of their own, tied to the picture's (RFC 5956).
+        assert!(sdp.contains(&format!("a=rtpmap:{} flexfec-03/90000", types[4])), "{sdp}");
+        assert!(sdp.contains("a=ssrc-group:FEC-FR "), "{sdp}");
         for (codec, payload_type) in order.into_iter().zip(types) {
             assert!(formats.contains(&Format::Picture(payload_type, codec)), "{sdp}");
             let repaired =

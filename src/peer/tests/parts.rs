@@ -25,8 +25,8 @@ fn drain(pacer: &mut Pacer, mut now: Instant) -> Vec<Instant> {
 }
 
 /// A pacer whose head start was used up long before `now`.
-fn under_way(estimate: f64, now: Instant) -> Pacer {
-    let mut pacer = Pacer::new(estimate);
+fn under_way(pace: f64, now: Instant) -> Pacer {
+    let mut pacer = Pacer::new(pace);
     pacer.handle_unpaced(now - Duration::from_secs(10), 14_600);
     pacer
 }
@@ -45,9 +45,9 @@ fn the_first_picture_leaves_at_once_as_far_as_the_initial_window_reaches() {
 }
 
 #[test]
-fn a_keyframe_is_spread_at_a_multiple_of_the_estimate() {
+fn a_keyframe_is_spread_at_the_pace() {
     let start = Instant::now();
-    let mut pacer = under_way(1_000_000.0, start);
+    let mut pacer = under_way(2_500_000.0, start);
     assert_eq!(pacer.handle_frame(start, payloads(40), 0, start, true), Accepted::Queued);
     let times = drain(&mut pacer, start);
     assert_eq!(times.len(), 40);

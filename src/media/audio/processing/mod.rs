@@ -1,54 +1,72 @@
 //! What is done to a microphone's sound before it is sent: echo cancellation, noise suppression, automatic gain.
 //!
-//! Driven by the `audio` thread in blocks of 10 ms: [`Processing::render`] hears every block that is given to the
-//! speaker, [`Processing::capture`] cleans every block that came from the microphone. It holds no device and reads no
-//! clock. The algorithms are those of WebRTC's audio processing module (AEC3, the Wiener-filter noise suppressor and
-//! AGC2), in Rust, by the `sonora` crate. The gain is digital: nothing here touches the system's volume.
+//! Driven by the `audio` thread: [`Processing::render`] hears every block of 10 ms that is given to the speaker,
+//! [`Processing::capture`] cleans every frame of 20 ms that came from the microphone, the same that is then encoded, so
+//! that nothing waits for a frame twice. It holds no device and reads no clock. The algorithms are those of WebRTC's audio
+//! processing module (AEC3, the Wiener-filter noise suppressor and AGC2), in Rust, by the `sonora` crates; how they are
+//! put together and tuned is ours. The gain is digital: nothing here touches the system's volume.
 //!
 //! Speaker and microphone may be two devices whose clocks drift apart, and an adaptive filter that has to follow a
 //! growing delay cancels little (at 200 ppm about 20 dB less). So [`Drift`] measures both clocks, and the reference is
 //! converted to the microphone's before the canceller hears it.
 
+mod canceller;
 mod drift;
+mod noise;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
 mod tests;
 
 use super::resample::Resampler;
-use super::{BLOCK, SAMPLE_RATE};
+use super::{BLOCK, FRAME, SAMPLE_RATE};
 use crate::config::SoundProcessing;
+use canceller::Canceller;
 pub use drift::Drift;
-pub use sonora::config::NoiseSuppressionLevel;
-use sonora::config::{
-    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
-    Pipeline,
-};
+use noise::{Noise, PART};
+use sonora::config::{AdaptiveDigital, GainController2, MaxProcessingRate, Pipeline};
+use sonora::high_pass_filter::HighPassFilter;
+use sonora::three_band_filter_bank::ThreeBandFilterBank;
 use sonora::{AudioProcessing, Config, StreamConfig};
+pub use sonora_ns::config::SuppressionLevel;
 
-/// How much noise is taken away.
-const NOISE_SUPPRESSION: NoiseSuppressionLevel = NoiseSuppressionLevel::Moderate;
+/// 20 ms in bands of 16 kHz, the lowest first, in the scale of 16 bits.
+type Bands = [[f32; FRAME / 3]; 3];
+
+/// The most that noise is lowered.
+const NOISE_SUPPRESSION: SuppressionLevel = SuppressionLevel::K12dB;
 /// The gain that a call begins with, dB. A microphone that is set up well needs none.
 const INITIAL_GAIN_DB: f32 = 0.0;
 /// The most that a faint voice is raised, dB.
 const MAX_GAIN_DB: f32 = 24.0;
+/// Full scale of the algorithms, which are made for samples of 16 bits.
+const FULL_SCALE: f32 = 32_768.0;
+/// A microphone that gives this much is overdriven, and its echo no longer what a filter can tell.
+const OVERDRIVEN: f32 = 32_700.0;
 
-/// How fast the conversion of the reference follows the measured drift, millionths per block: 10 ppm a second, which an
-/// adaptive filter does not notice.
-const DRIFT_STEP_PPM: f64 = 0.1;
+/// How fast the conversion of the reference follows the measured drift, millionths per block: 100 ppm a second. The filter
+/// does not notice the steps, and every second with the wrong drift costs it more.
+const DRIFT_STEP_PPM: f64 = 1.0;
 
 /// The chain of one call.
 pub struct Processing {
-    chain: AudioProcessing,
     switches: SoundProcessing,
-    strength: NoiseSuppressionLevel,
+    strength: SuppressionLevel,
+    canceller: Option<Canceller>,
+    noise: Option<Noise>,
+    gain: Option<AudioProcessing>,
+    /// Takes away hum and the thump of a desk: they are no speech, and would only cost the others their precision.
+    high_pass: HighPassFilter,
+    filtered: [Vec<f32>; 1],
+    split: ThreeBandFilterBank,
+    split_reference: ThreeBandFilterBank,
+    merge: ThreeBandFilterBank,
     to_microphone: Resampler,
     /// The drift that the conversion stands at, and what it ought to be, in millionths.
     drift_ppm: f64,
     wanted_ppm: f64,
     /// The reference in the microphone's clock: less than a block that waits for the rest.
     reference: Vec<f32>,
-    scratch: [f32; BLOCK],
 }
 
 /// What the chain knows of itself.
@@ -71,23 +89,25 @@ impl Processing {
     }
 
     /// The same with another strength of the noise suppression: what the measurements compare.
-    pub fn with_noise_suppression(switches: SoundProcessing, strength: NoiseSuppressionLevel) -> Self {
-        let stream = StreamConfig::new(SAMPLE_RATE, 1);
-        let chain = AudioProcessing::builder()
-            .config(config(switches, strength))
-            .capture_config(stream)
-            .render_config(stream)
-            .build();
-        Self {
-            chain,
-            switches,
+    pub fn with_noise_suppression(switches: SoundProcessing, strength: SuppressionLevel) -> Self {
+        let mut processing = Self {
+            switches: SoundProcessing::OFF,
             strength,
+            canceller: None,
+            noise: None,
+            gain: None,
+            high_pass: HighPassFilter::new(SAMPLE_RATE as i32, 1),
+            filtered: [Vec::with_capacity(FRAME)],
+            split: ThreeBandFilterBank::new(),
+            split_reference: ThreeBandFilterBank::new(),
+            merge: ThreeBandFilterBank::new(),
             to_microphone: Resampler::between_clocks(),
             drift_ppm: 0.0,
             wanted_ppm: 0.0,
             reference: Vec::with_capacity(2 * BLOCK),
-            scratch: [0.0; BLOCK],
-        }
+        };
+        processing.switch(switches);
+        processing
     }
 
     /// What is switched on.
@@ -95,10 +115,17 @@ impl Processing {
         self.switches
     }
 
-    /// Switches, from the next block on. The canceller learns the room anew.
+    /// Switches, from the next frame on. What is switched on begins anew, the rest goes on.
     pub fn switch(&mut self, switches: SoundProcessing) {
-        if switches != std::mem::replace(&mut self.switches, switches) {
-            self.chain.apply_config(config(switches, self.strength));
+        let before = std::mem::replace(&mut self.switches, switches);
+        if switches.echo_cancellation != before.echo_cancellation {
+            self.canceller = switches.echo_cancellation.then(Canceller::new);
+        }
+        if switches.noise_suppression != before.noise_suppression {
+            self.noise = switches.noise_suppression.then(|| Noise::new(self.strength));
+        }
+        if switches.automatic_gain != before.automatic_gain {
+            self.gain = switches.automatic_gain.then(gain_control);
         }
     }
 
@@ -109,19 +136,16 @@ impl Processing {
 
     /// Hears 10 ms that go to the speaker, exactly as they do.
     pub fn render(&mut self, block: &[f32; BLOCK]) {
-        if !self.switches.echo_cancellation {
-            return;
-        }
+        let Some(canceller) = &mut self.canceller else { return };
         self.drift_ppm += (self.wanted_ppm - self.drift_ppm).clamp(-DRIFT_STEP_PPM, DRIFT_STEP_PPM);
         self.to_microphone.set_ppm(self.drift_ppm);
         self.to_microphone.process(&block.map(finite), &mut self.reference);
         let mut taken = 0;
         while self.reference.len() - taken >= BLOCK {
-            let source = &self.reference[taken..taken + BLOCK];
-            if let Err(error) = self.chain.process_render_f32(&[source], &mut [&mut self.scratch[..]]) {
-                // Cannot happen: the format never changes.
-                tracing::warn!(?error, "the echo canceller did not take what is played");
-            }
+            let source = std::array::from_fn(|at| self.reference[taken + at] * FULL_SCALE);
+            let mut bands = [[0.0; PART]; 3];
+            self.split_reference.analysis(&source, &mut bands);
+            canceller.render(&bands);
             taken += BLOCK;
         }
         self.reference.drain(..taken);
@@ -132,29 +156,72 @@ impl Processing {
         self.wanted_ppm = ppm;
     }
 
-    /// Cleans 10 ms from the microphone, in place.
-    pub fn capture(&mut self, block: &mut [f32; BLOCK]) {
+    /// Cleans 20 ms from the microphone, in place.
+    pub fn capture(&mut self, frame: &mut [f32; FRAME]) {
         if self.switches == SoundProcessing::OFF {
             return;
         }
-        let sane = block.map(finite);
-        if let Err(error) = self.chain.process_capture_f32(&[&sane[..]], &mut [&mut block[..]]) {
-            // Cannot happen: the format never changes.
-            tracing::warn!(?error, "the microphone's sound could not be processed");
-            *block = sane;
+        let [filtered] = &mut self.filtered;
+        filtered.clear();
+        filtered.extend(frame.iter().map(|sample| finite(*sample) * FULL_SCALE));
+        let overdriven = filtered.iter().any(|sample| sample.abs() >= OVERDRIVEN);
+        self.high_pass.process_channels(&mut self.filtered);
+        if self.canceller.is_some() || self.noise.is_some() {
+            self.clean(overdriven);
+        }
+        let [filtered] = &self.filtered;
+        for (sample, filtered) in frame.iter_mut().zip(filtered) {
+            *sample = filtered / FULL_SCALE;
+        }
+        if let Some(gain) = &mut self.gain {
+            for block in frame.chunks_exact_mut(BLOCK) {
+                let mut source = [0.0; BLOCK];
+                source.copy_from_slice(block);
+                if let Err(error) = gain.process_capture_f32(&[&source[..]], &mut [block]) {
+                    // Cannot happen: the format never changes.
+                    tracing::warn!(?error, "the level of the microphone's sound could not be set");
+                }
+            }
+        }
+    }
+
+    /// What works in bands.
+    fn clean(&mut self, overdriven: bool) {
+        let [sound] = &mut self.filtered;
+        let mut bands: Bands = [[0.0; FRAME / 3]; 3];
+        for (at, block) in sound.as_chunks::<BLOCK>().0.iter().enumerate() {
+            let mut part = [[0.0; PART]; 3];
+            self.split.analysis(block, &mut part);
+            for (band, part) in bands.iter_mut().zip(&part) {
+                band[at * PART..][..PART].copy_from_slice(part);
+            }
+        }
+        let raw = bands[0];
+        if let Some(canceller) = &mut self.canceller {
+            canceller.capture(&mut bands, overdriven);
+        }
+        for (at, block) in sound.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+            let mut part = [[0.0; PART]; 3];
+            for (part, band) in part.iter_mut().zip(&bands) {
+                part.copy_from_slice(&band[at * PART..][..PART]);
+            }
+            if let Some(noise) = &mut self.noise {
+                let mut before = [0.0; PART];
+                before.copy_from_slice(&raw[at * PART..][..PART]);
+                noise.process(&before, part.each_mut());
+            }
+            self.merge.synthesis(&part, block);
         }
     }
 
     /// The figures at this moment.
     pub fn figures(&self) -> ProcessingFigures {
-        if !self.switches.echo_cancellation {
-            return ProcessingFigures::default();
-        }
-        let stats = self.chain.statistics();
+        let Some(canceller) = &self.canceller else { return ProcessingFigures::default() };
+        let metrics = canceller.metrics();
         ProcessingFigures {
-            echo_return_loss_db: stats.echo_return_loss,
-            echo_return_loss_enhancement_db: stats.echo_return_loss_enhancement,
-            echo_delay_ms: stats.delay_ms,
+            echo_return_loss_db: metrics.map(|metrics| metrics.echo_return_loss),
+            echo_return_loss_enhancement_db: metrics.map(|metrics| metrics.echo_return_loss_enhancement),
+            echo_delay_ms: metrics.map(|metrics| metrics.delay_ms),
             drift_ppm: self.drift_ppm,
         }
     }
@@ -165,23 +232,15 @@ fn finite(sample: f32) -> f32 {
     if sample.is_finite() { sample } else { 0.0 }
 }
 
-fn config(switches: SoundProcessing, strength: NoiseSuppressionLevel) -> Config {
-    let any = switches != SoundProcessing::OFF;
-    Config {
+/// The automatic gain: AGC2, without its handle on the system's volume.
+fn gain_control() -> AudioProcessing {
+    let config = Config {
         pipeline: Pipeline {
             // All of the voice: at 32 kHz everything above 16 kHz would be cut off.
             maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz,
-            multi_channel_render: false,
-            multi_channel_capture: false,
             ..Pipeline::default()
         },
-        // Hum and the thump of a desk are no speech, and would only cost the others their precision.
-        high_pass_filter: any.then(HighPassFilter::default),
-        echo_canceller: switches.echo_cancellation.then(EchoCanceller::default),
-        noise_suppression: switches
-            .noise_suppression
-            .then(|| NoiseSuppression { level: strength, ..NoiseSuppression::default() }),
-        gain_controller2: switches.automatic_gain.then(|| GainController2 {
+        gain_controller2: Some(GainController2 {
             input_volume_controller: false,
             adaptive_digital: Some(AdaptiveDigital {
                 initial_gain_db: INITIAL_GAIN_DB,
@@ -191,5 +250,7 @@ fn config(switches: SoundProcessing, strength: NoiseSuppressionLevel) -> Config 
             ..GainController2::default()
         }),
         ..Config::default()
-    }
+    };
+    let stream = StreamConfig::new(SAMPLE_RATE, 1);
+    AudioProcessing::builder().config(config).capture_config(stream).render_config(stream).build()
 }

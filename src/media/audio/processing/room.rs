@@ -1,6 +1,6 @@
 //! A simulated room for the tests: voices, a speaker, a microphone, and the path between them. Seeded; no files.
 
-use super::super::{BLOCK, SAMPLE_RATE};
+use super::super::{BLOCK, FRAME, SAMPLE_RATE};
 use std::collections::VecDeque;
 use std::f32::consts::TAU;
 use std::time::Duration;
@@ -108,6 +108,10 @@ impl Voice {
     }
 
     pub(super) fn block(&mut self) -> [f32; BLOCK] {
+        std::array::from_fn(|_| self.next())
+    }
+
+    pub(super) fn frame(&mut self) -> [f32; FRAME] {
         std::array::from_fn(|_| self.next())
     }
 }

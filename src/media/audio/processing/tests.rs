@@ -40,21 +40,25 @@ fn talk(
     let mut hiss = Noise::new(3);
     let mut heard = Heard { echo: Vec::new(), sent: Vec::new() };
     let (mut drift, mut played_samples) = (Drift::default(), 0);
-    for block in 0..seconds * SECOND {
-        while !room.can_hear() {
-            let played = far.block().map(|sample| sample * 0.8);
-            processing.render(&played);
-            room.play(&played);
-            played_samples += BLOCK as u64;
-            drift.note_speaker(room.speaker_time(played_samples), played_samples, SAMPLE_RATE);
+    for number in 0..seconds * SECOND / 2 {
+        let mut captured = [0.0; FRAME];
+        for (half, captured) in captured.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+            let block = 2 * number + half;
+            while !room.can_hear() {
+                let played = far.block().map(|sample| sample * 0.8);
+                processing.render(&played);
+                room.play(&played);
+                played_samples += BLOCK as u64;
+                drift.note_speaker(room.speaker_time(played_samples), played_samples, SAMPLE_RATE);
+            }
+            drift.note_microphone(room.microphone_time(), (block * BLOCK) as u64, SAMPLE_RATE);
+            processing.set_drift_ppm(drift.ppm());
+            let echo = room.hear();
+            let voice = near(block);
+            // No microphone is silent: -70 dBFS.
+            *captured = std::array::from_fn(|i| echo[i] + voice[i] + hiss.next() * 0.000_5);
+            heard.echo.extend(echo);
         }
-        drift.note_microphone(room.microphone_time(), (block * BLOCK) as u64, SAMPLE_RATE);
-        processing.set_drift_ppm(drift.ppm());
-        let echo = room.hear();
-        let voice = near(block);
-        // No microphone is silent: -70 dBFS.
-        let mut captured: [f32; BLOCK] = std::array::from_fn(|i| echo[i] + voice[i] + hiss.next() * 0.000_5);
-        heard.echo.extend(echo);
         processing.capture(&mut captured);
         heard.sent.extend(captured);
     }
@@ -84,14 +88,16 @@ fn the_echo_is_30_db_down_within_three_seconds() {
 
 #[test]
 fn clocks_that_drift_apart_do_not_bring_the_echo_back() {
-    for drift_ppm in [-200.0, 100.0] {
+    for drift_ppm in [-200.0, -50.0, 100.0, 200.0] {
         let mut processing = Processing::new(SoundProcessing::default());
         let heard = talk(&mut processing, Room::new(5, ECHO_DELAY_MS, ECHO_GAIN, drift_ppm), 50, nobody);
         let tens: Vec<f64> = (0..5).map(|ten| heard.erle_db(ten * 10, ten * 10 + 10).round()).collect();
         eprintln!("{drift_ppm} ppm: {tens:?} dB, ten seconds each; {:?}", processing.figures());
+        let fives: Vec<f64> = (0..4).map(|five| heard.erle_db(five * 5, five * 5 + 5).round()).collect();
+        eprintln!("{fives:?} dB, five seconds each");
         // Until both clocks are known the canceller follows as well as it can.
-        assert!(heard.erle_db(3, 30) >= 18.0, "{drift_ppm} ppm: {tens:?}");
-        assert!(heard.erle_db(30, 50) >= 35.0, "{drift_ppm} ppm: {tens:?}");
+        assert!(heard.erle_db(15, 20) >= 30.0, "{drift_ppm} ppm: {tens:?}");
+        assert!(heard.erle_db(20, 50) >= 35.0, "{drift_ppm} ppm: {tens:?}");
         let found = processing.figures().drift_ppm;
         assert!((found + drift_ppm).abs() < 10.0, "{found:.1} for {drift_ppm} ppm");
     }
@@ -144,21 +150,21 @@ fn likeness(a: &[f32], b: &[f32]) -> f64 {
 fn steady_noise_is_lowered_and_a_clean_voice_stays_as_it_is() {
     let only = SoundProcessing { noise_suppression: true, ..SoundProcessing::OFF };
     let (mut processing, mut noise) = (Processing::new(only), Noise::new(21));
-    let noisy: Vec<f32> = (0..5 * SECOND)
+    let noisy: Vec<f32> = (0..5 * SECOND / 2)
         .flat_map(|_| {
-            let mut block: [f32; BLOCK] = std::array::from_fn(|_| noise.next() * 0.02);
-            processing.capture(&mut block);
-            block
+            let mut frame: [f32; FRAME] = std::array::from_fn(|_| noise.next() * 0.02);
+            processing.capture(&mut frame);
+            frame
         })
         .collect();
     let lowered = 20.0 * (0.02 / 3f64.sqrt() / rms(&noisy[3 * SAMPLE_RATE as usize..])).log10();
     let (mut processing, mut voice) = (Processing::new(only), Voice::new(22, 130.0));
     let (mut clean, mut kept) = (Vec::new(), Vec::new());
-    for _ in 0..10 * SECOND {
-        let mut block = voice.block();
-        clean.extend(block);
-        processing.capture(&mut block);
-        kept.extend(block);
+    for _ in 0..10 * SECOND / 2 {
+        let mut frame = voice.frame();
+        clean.extend(frame);
+        processing.capture(&mut frame);
+        kept.extend(frame);
     }
     let part = 3 * SAMPLE_RATE as usize..;
     let level = 20.0 * (rms(&kept[part.clone()]) / rms(&clean[part.clone()])).log10();
@@ -172,29 +178,29 @@ fn steady_noise_is_lowered_and_a_clean_voice_stays_as_it_is() {
 fn what_is_switched_off_changes_nothing_and_can_be_switched_while_it_runs() {
     let (mut processing, mut voice) = (Processing::new(SoundProcessing::OFF), Voice::new(31, 120.0));
     for _ in 0..SECOND {
-        let block = voice.block();
-        let mut sent = block;
-        processing.render(&block);
+        let frame = voice.frame();
+        let mut sent = frame;
+        processing.render(&voice.block());
         processing.capture(&mut sent);
-        assert_eq!(sent, block);
+        assert_eq!(sent, frame);
     }
     assert_eq!(processing.figures(), ProcessingFigures::default());
     processing.switch(SoundProcessing::default());
     let heard = talk(&mut processing, Room::new(1, ECHO_DELAY_MS, ECHO_GAIN, 0.0), 6, nobody);
     assert!(heard.erle_db(3, 6) > 30.0, "{:.1} dB", heard.erle_db(3, 6));
     processing.switch(SoundProcessing::OFF);
-    let block = voice.block();
-    let mut sent = block;
+    let frame = voice.frame();
+    let mut sent = frame;
     processing.capture(&mut sent);
-    assert_eq!(sent, block);
+    assert_eq!(sent, frame);
 }
 
 #[test]
 fn sound_that_is_no_number_does_not_poison_the_chain() {
     let mut processing = Processing::new(SoundProcessing::default());
-    let mut bad = [f32::NAN; BLOCK];
+    let mut bad = [f32::NAN; FRAME];
     bad[7] = f32::INFINITY;
-    processing.render(&bad);
+    processing.render(&[f32::NAN; BLOCK]);
     processing.capture(&mut bad);
     assert!(bad.iter().all(|sample| sample.is_finite()));
     let heard = talk(&mut processing, Room::new(1, ECHO_DELAY_MS, ECHO_GAIN, 0.0), 6, nobody);

@@ -5,12 +5,14 @@
 
 use super::super::ring::{CaptureWriter, Health, PlaybackReader};
 use super::PulseError;
+use super::ahead::Ahead;
+use super::server::playback_buffer;
 use super::wire::{AT_ONCE, Inbox, Outbox, SAMPLE, for_samples};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use pulseaudio::protocol::{
-    self, Command, CommandReply, LatencyParams, ProtocolError, SubscriptionEventFacility,
-    SubscriptionEventType, TagStructReader,
+    self, Command, CommandReply, LatencyParams, ProtocolError, SetPlaybackStreamBufferAttrParams,
+    SubscriptionEventFacility, SubscriptionEventType, TagStructReader,
 };
 use std::io::Cursor;
 use std::sync::Arc;
@@ -59,6 +61,8 @@ struct Stream {
     health: Arc<Health>,
     /// Octets that the server asked for and has not got.
     wanted: usize,
+    /// What it holds, for a stream to a speaker.
+    ahead: Ahead,
 }
 
 impl Stream {
@@ -203,6 +207,14 @@ impl Link {
                     stream.wanted += request.length as usize;
                 }
             }
+            Command::Underflow(underflow) => {
+                if let Some(stream) = find(&mut self.streams, underflow.channel, true) {
+                    stream.health.starve();
+                    if let Some(samples) = stream.ahead.handle_dry(Instant::now()) {
+                        self.hold(underflow.channel, samples)?;
+                    }
+                }
+            }
             Command::PlaybackStreamKilled(channel) => self.lose(channel, true),
             Command::RecordStreamKilled(channel) => self.lose(channel, false),
             Command::SubscribeEvent(event) => {
@@ -279,6 +291,18 @@ impl Link {
         }
     }
 
+    /// Lets the server hold so much for a speaker from now on.
+    fn hold(&mut self, channel: u32, samples: usize) -> Result<(), PulseError> {
+        let params = SetPlaybackStreamBufferAttrParams {
+            index: channel,
+            buffer_attr: playback_buffer(samples),
+            adjust_latency: true,
+            early_requests: false,
+        };
+        self.send(&Command::SetPlaybackStreamBufferAttr(params), Pending::Nobody)
+    }
+
+    /// Asks how late the devices are; lets the server hold less where it has long had enough.
     fn ask_timing(&mut self) -> Result<(), PulseError> {
         let now = Instant::now();
         if now < self.next_timing {
@@ -294,6 +318,9 @@ impl Link {
                 Command::GetRecordLatency(params)
             };
             self.send(&command, Pending::Timing { channel, playback })?;
+            if playback && let Some(samples) = self.streams[at].ahead.handle_time(now) {
+                self.hold(channel, samples)?;
+            }
         }
         Ok(())
     }
@@ -332,7 +359,8 @@ fn answer(pending: Pending, body: &[u8], version: u16, streams: &mut Vec<Stream>
                 return None;
             };
             let playback = matches!(end, End::Playback(_));
-            streams.push(Stream { channel, end, health, wanted });
+            let ahead = Ahead::new(Instant::now());
+            streams.push(Stream { channel, end, health, wanted, ahead });
             if reply.try_send(Ok(body.to_vec())).is_err() {
                 return Some((channel, playback));
             }

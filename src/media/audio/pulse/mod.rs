@@ -7,7 +7,9 @@
 //! The server converts: every stream is mono `f32` at 48 kHz, whatever the device. In its steady state the thread
 //! allocates nothing, takes no lock and writes no log.
 
+mod ahead;
 mod link;
+mod place;
 mod server;
 mod wire;
 

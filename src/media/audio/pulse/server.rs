@@ -5,6 +5,7 @@ use super::super::{BLOCK, SAMPLE_RATE};
 use super::PulseError;
 use super::link::{End, Link, Order, read};
 use super::wire::SAMPLE;
+use super::{ahead, place};
 use mio::Waker;
 use pulseaudio::protocol::stream::{BufferAttr, StreamFlags};
 use pulseaudio::protocol::{
@@ -26,9 +27,8 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const GLANCE: Duration = Duration::from_millis(20);
 /// Sound that the server hands over at once, samples: 10 ms.
 const FRAGMENT: usize = BLOCK;
-/// Sound that the server holds ahead of the speaker's own buffer and in it, and asks for at once, samples: with 10 and
-/// 5 ms it gives its device 5 ms and keeps 5 ms ready.
-const AHEAD: usize = 480;
+/// Sound that the server asks for at once, samples: with 10 ms in all and 5 ms at once it gives its device 5 ms and keeps
+/// 5 ms ready.
 const REQUEST: usize = 240;
 
 /// A device of the server.
@@ -102,7 +102,7 @@ impl Server {
         stopping: &Arc<AtomicBool>,
         changed: Box<dyn Fn() + Send>,
     ) -> Result<Self, PulseError> {
-        let path = pulseaudio::socket_path_from_env().ok_or(PulseError::NotRunning)?;
+        let path = place::socket().ok_or(PulseError::NotRunning)?;
         // A socket without a server behind it is what one that died leaves.
         let socket = mio::net::UnixStream::connect(path).map_err(|error| {
             tracing::debug!(%error, "no connection to the sound server");
@@ -220,13 +220,7 @@ impl Server {
             sample_spec: SPEC,
             channel_map: ChannelMap::mono(),
             sink_name: Some(name(sink)?),
-            buffer_attr: BufferAttr {
-                target_length: octets(AHEAD),
-                minimum_request_length: octets(REQUEST),
-                // It plays from the first sample on, and silence rather than a pause when there is none.
-                pre_buffering: 0,
-                ..BufferAttr::default()
-            },
+            buffer_attr: playback_buffer(ahead::LEAST),
             // Streams of one number play in step, and so only to one device.
             sync_id: self.playbacks.fetch_add(1, Ordering::Relaxed),
             flags: StreamFlags { adjust_latency: true, ..StreamFlags::default() },
@@ -275,6 +269,17 @@ impl Server {
         })?;
         self.waker.wake()?;
         Ok(())
+    }
+}
+
+/// The buffer of a stream to a speaker that holds so many samples ahead.
+pub(super) fn playback_buffer(ahead: usize) -> BufferAttr {
+    BufferAttr {
+        target_length: octets(ahead),
+        minimum_request_length: octets(REQUEST),
+        // It plays from the first sample on, and silence rather than a pause when there is none.
+        pre_buffering: 0,
+        ..BufferAttr::default()
     }
 }
 

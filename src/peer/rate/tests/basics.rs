@@ -72,12 +72,12 @@ fn without_feedback_receiver_reports_of_loss_count() {
 #[test]
 fn sound_keeps_its_share_and_pictures_leave_and_return_with_hysteresis() {
     let mut allocation = Allocation::default();
-    assert!(allocation.shares(80_000.0, 80_000.0, 0.0).video > 0.0);
-    assert!(allocation.shares(50_000.0, 50_000.0, 0.0).video == 0.0);
-    assert!(allocation.shares(80_000.0, 80_000.0, 0.0).video == 0.0);
-    assert!(allocation.shares(110_000.0, 110_000.0, 0.0).video > 0.0);
+    assert!(allocation.shares(80_000.0, 80_000.0, 0.0, 0.0).video > 0.0);
+    assert!(allocation.shares(50_000.0, 50_000.0, 0.0, 0.0).video == 0.0);
+    assert!(allocation.shares(70_000.0, 70_000.0, 0.0, 0.0).video == 0.0);
+    assert!(allocation.shares(110_000.0, 110_000.0, 0.0, 0.0).video > 0.0);
     for estimate in [30_000.0, 100_000.0, 700_000.0, 3_000_000.0] {
-        let shares = allocation.shares(estimate, estimate, 0.0);
+        let shares = allocation.shares(estimate, estimate, 0.0, 0.0);
         assert!(shares.audio >= 20_000.0);
         assert!(shares.video + shares.audio < estimate || shares.video == 0.0);
     }
@@ -87,11 +87,11 @@ fn sound_keeps_its_share_and_pictures_leave_and_return_with_hysteresis() {
 fn what_repairs_and_protection_take_is_the_pictures_to_give() {
     let mut allocation = Allocation::default();
     let (without, with) = (
-        allocation.shares(1_000_000.0, 1_000_000.0, 0.0),
-        allocation.shares(1_000_000.0, 1_000_000.0, 200_000.0),
+        allocation.shares(1_000_000.0, 1_000_000.0, 0.0, 0.0),
+        allocation.shares(1_000_000.0, 1_000_000.0, 200_000.0, 0.0),
     );
     assert_eq!(with.audio, without.audio);
     assert!((without.video - with.video - 188_000.0).abs() < 1_000.0, "{without:?} {with:?}");
     // But never all of it: without pictures there would be nothing to protect.
-    assert!(allocation.shares(1_000_000.0, 1_000_000.0, 5_000_000.0).video > without.video * 0.4);
+    assert!(allocation.shares(1_000_000.0, 1_000_000.0, 5_000_000.0, 0.0).video > without.video * 0.4);
 }

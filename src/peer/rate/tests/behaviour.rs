@@ -2,7 +2,8 @@
 //! Cicco, Holmer, Mascolo, "Analysis and Design of the Google Congestion Control for WebRTC" (MMSys 2016), the test
 //! cases of RFC 8867, and the figures of libwebrtc's probing and loss estimation that the modules cite.
 
-use super::network::{Flow, Network, Path, alone, ms, s};
+use super::network::{Flow, Network, alone, ms, s};
+use super::path::Path;
 use std::time::Duration;
 
 const MAX: f64 = 2_000_000.0;
@@ -199,4 +200,25 @@ fn another_way_is_learned_anew() {
     let flow = &network.flows[0];
     timeline("another way", flow, s(20));
     assert!((0.7..1.05).contains(&(flow.mean(s(12)..s(20)) / 400_000.0)));
+}
+
+/// A machine that moves to another network: nothing gets through for a while, then something comes, and then it is
+/// known that the path is another one.
+#[test]
+fn another_way_that_carries_as_much_is_filled_as_soon() {
+    for (silence, known) in [(400, 0), (1_500, 0), (1_500, 60), (1_500, 150), (1_500, 300), (4_000, 900)] {
+        let mut path = Path::new(5_000_000.0, 12);
+        path.blackouts.push(s(20)..s(20) + ms(silence));
+        let back = s(20) + ms(silence);
+        let mut network = alone(path, MAX, back + ms(known));
+        let now = network.epoch + network.now;
+        network.flows[0].estimator.handle_route(now);
+        network.run(s(60));
+        let flow = &network.flows[0];
+        timeline(&format!("moved, {silence} ms of silence, known after {known} ms"), flow, s(60));
+        let sharp = flow.reaches(back + ms(known), 1_500_000.0);
+        println!("1.5M after {sharp:?}");
+        assert!(sharp.is_some_and(|time| time < ms(1_500)), "{silence}, {known}: {sharp:?}");
+        assert!(flow.mean(back + ms(known) + s(2)..s(60)) > 1_700_000.0);
+    }
 }

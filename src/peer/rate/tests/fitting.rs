@@ -1,11 +1,11 @@
 //! Which story the losses tell.
 
-use super::network::Random;
+use super::path::Random;
 use crate::peer::rate::fit::{Observation, explain};
 
 /// Observations of 250 ms at these rates over a path of this bandwidth and loss.
 fn observe(rates: &[f64], bandwidth: f64, loss: f64, seed: u64) -> Vec<Observation> {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     rates
         .iter()
         .map(|rate| {

@@ -2,5 +2,10 @@
 
 mod basics;
 mod behaviour;
+mod camera;
 mod fitting;
+mod measures;
 mod network;
+mod path;
+mod seen;
+mod viewer;

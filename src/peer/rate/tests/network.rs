@@ -1,9 +1,13 @@
 //! A network in virtual time: calls with sound, pictures, pacer and probes, that share one bottleneck.
 
-use crate::peer::pacer::Pacer;
-use crate::peer::rate::{Allocation, Estimator, Outcome};
+use super::camera::Camera;
+use super::path::{Path, Random};
+use super::viewer::Viewer;
+use crate::peer::pacer::{Accepted, Pacer, Payload};
+use crate::peer::rate::{Allocation, Estimator, Outcome, ReportInterval};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -24,92 +28,8 @@ pub(super) const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Deterministic random numbers (xorshift64*).
-#[derive(Debug)]
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    /// From 0 to 1.
-    pub(super) fn share(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
-
-/// What lies between the two ends.
-pub(super) struct Path {
-    /// Bits per second, from these times on.
-    pub(super) capacity: Vec<(Duration, f64)>,
-    /// Each way.
-    pub(super) delay: Duration,
-    /// What may wait at the bottleneck; the rest is dropped.
-    pub(super) queue: Duration,
-    /// Share of packets lost at random.
-    pub(super) loss: f64,
-    /// Losses come in runs of this many packets on average.
-    pub(super) burst: f64,
-    /// Up to so much more delay, at random, for each packet by itself: packets overtake each other.
-    pub(super) jitter: Duration,
-    /// Nothing gets through, either way.
-    pub(super) blackouts: Vec<Range<Duration>>,
-    /// The receiver's process stands still at random for up to so long, about three times a second.
-    pub(super) stalls: Duration,
-    busy_until: Duration,
-    in_burst: bool,
-    random: Random,
-}
-
-impl Path {
-    pub(super) fn new(bits_per_second: f64, seed: u64) -> Self {
-        Self {
-            capacity: vec![(Duration::ZERO, bits_per_second)],
-            delay: ms(25),
-            queue: ms(300),
-            loss: 0.0,
-            burst: 1.0,
-            jitter: Duration::ZERO,
-            blackouts: Vec::new(),
-            stalls: Duration::ZERO,
-            busy_until: Duration::ZERO,
-            in_burst: false,
-            random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
-        }
-    }
-
-    fn bits_per_second(&self, now: Duration) -> f64 {
-        self.capacity.iter().rev().find(|(from, _)| *from <= now).map_or(1.0, |(_, rate)| *rate)
-    }
-
-    fn is_black(&self, now: Duration) -> bool {
-        self.blackouts.iter().any(|range| range.contains(&now))
-    }
-
-    fn is_lost(&mut self) -> bool {
-        if self.burst <= 1.0 {
-            return self.random.share() < self.loss;
-        }
-        // Gilbert's model: everything is lost in the bad state, which is left with probability 1 / burst.
-        let leave = 1.0 / self.burst;
-        let enter = leave * self.loss / (1.0 - self.loss);
-        let chance = self.random.share();
-        self.in_burst = if self.in_burst { chance >= leave } else { chance < enter };
-        self.in_burst
-    }
-
-    /// When a packet sent now arrives, if it does.
-    fn carry(&mut self, now: Duration, octets: usize) -> Option<Duration> {
-        let waiting = self.busy_until.saturating_sub(now);
-        if self.is_black(now) || waiting > self.queue {
-            return None;
-        }
-        let begin = self.busy_until.max(now);
-        self.busy_until = begin + Duration::from_secs_f64(octets as f64 * 8.0 / self.bits_per_second(begin));
-        let jitter = self.jitter.mul_f64(self.random.share());
-        (!self.is_lost()).then_some(self.busy_until + self.delay + jitter)
-    }
-}
+/// Which packet of which picture.
+type Part = (u32, usize);
 
 struct Flying {
     departed: Duration,
@@ -117,6 +37,7 @@ struct Flying {
     octets: usize,
     cluster: Option<u32>,
     media: bool,
+    part: Option<Part>,
 }
 
 /// One call: a sender that follows its estimate, and its receiver.
@@ -126,11 +47,17 @@ pub(super) struct Flow {
     from: Duration,
     /// The encoder makes no more than this, bits per second.
     pub(super) supply: f64,
+    /// Pictures as a real encoder makes them; without it they are made up.
+    camera: Option<Camera>,
+    pub(super) viewer: Viewer,
+    /// When each packet of sound left, and how long it took, if it arrived.
+    pub(super) sound: Vec<(Duration, Option<Duration>)>,
     pacer: Pacer,
     allocation: Allocation,
     next_sound: Duration,
     next_picture: Duration,
-    next_feedback: Duration,
+    interval: ReportInterval,
+    arriving: BinaryHeap<Reverse<(Duration, usize)>>,
     first_picture: bool,
     flying: BTreeMap<u64, Flying>,
     next_number: u64,
@@ -138,6 +65,18 @@ pub(super) struct Flow {
     reported: u64,
     lost: BTreeMap<u64, Flying>,
     feedback: VecDeque<(Duration, Vec<Outcome>)>,
+    /// Parts of pictures on their way, by arrival.
+    parts: BinaryHeap<Reverse<(Duration, Part)>>,
+    /// Parts that are asked for again, and when that is heard.
+    requests: VecDeque<(Duration, Part, usize)>,
+    numbers: u32,
+    keyframe: u32,
+    held: bool,
+    given_up: u32,
+    /// When a wish for a keyframe is heard.
+    wish: Option<Duration>,
+    /// The part that the pacer gave last.
+    last: Part,
     /// When each packet of media arrived, how long it took, and its octets.
     pub(super) arrivals: Vec<(Duration, Duration, usize)>,
     /// The estimate, every 50 ms.
@@ -149,24 +88,41 @@ impl Flow {
     pub(super) fn new(from: Duration, max: f64) -> Self {
         let estimator = Estimator::new(300_000.0, max);
         Self {
-            pacer: Pacer::new(estimator.bits_per_second()),
+            pacer: Pacer::new(estimator.pace_bits_per_second()),
             estimator,
             from,
             supply: f64::INFINITY,
+            camera: None,
+            viewer: Viewer::default(),
+            sound: Vec::new(),
             allocation: Allocation::default(),
             next_sound: from,
             next_picture: from,
-            next_feedback: from + FEEDBACK,
+            interval: ReportInterval::default(),
+            arriving: BinaryHeap::new(),
             first_picture: true,
             flying: BTreeMap::new(),
             next_number: 0,
             reported: 0,
             lost: BTreeMap::new(),
             feedback: VecDeque::new(),
+            parts: BinaryHeap::new(),
+            requests: VecDeque::new(),
+            numbers: 0,
+            keyframe: 0,
+            held: false,
+            given_up: 0,
+            wish: None,
+            last: (0, 0),
             arrivals: Vec::new(),
             estimates: Vec::new(),
             padding: 0,
         }
+    }
+
+    /// A whole call: what the encoder makes, and what is seen of it.
+    pub(super) fn with_camera(from: Duration, max: f64, seed: u64) -> Self {
+        Self { camera: Some(Camera::new(seed)), ..Self::new(from, max) }
     }
 
     /// Mean of the estimate.
@@ -211,6 +167,7 @@ pub(super) struct Network {
     pub(super) epoch: Instant,
     pub(super) now: Duration,
     stalled_until: Duration,
+    next_chatter: Duration,
     random: Random,
 }
 
@@ -222,13 +179,15 @@ impl Network {
             epoch: Instant::now(),
             now: Duration::ZERO,
             stalled_until: Duration::ZERO,
-            random: Random(0x1234_5678_9abc_def1),
+            next_chatter: Duration::ZERO,
+            random: Random::new(1),
         }
     }
 
     pub(super) fn run(&mut self, until: Duration) {
         while self.now < until {
             self.stall();
+            self.chatter();
             let mut flows = std::mem::take(&mut self.flows);
             let now = self.now;
             for flow in flows.iter_mut().filter(|flow| flow.from <= now) {
@@ -236,9 +195,35 @@ impl Network {
                 self.send(flow);
                 self.report(flow);
                 self.hear(flow);
+                self.view(flow);
             }
             self.flows = flows;
             self.now += STEP;
+        }
+    }
+
+    /// What the other direction's receiver says, and checks of the path.
+    fn chatter(&mut self) {
+        if self.path.chatter > 0 && self.now >= self.next_chatter {
+            self.next_chatter = self.now + FEEDBACK;
+            let octets = self.path.chatter;
+            let _lost_or_not = self.path.carry(self.now, octets);
+        }
+    }
+
+    fn view(&mut self, flow: &mut Flow) {
+        while flow.parts.peek().is_some_and(|Reverse((at, _))| *at <= self.now)
+            && let Some(Reverse((at, (number, index)))) = flow.parts.pop()
+        {
+            flow.viewer.handle_packet(self.epoch, at, number, index);
+        }
+        flow.viewer.show(self.epoch, self.now);
+        if flow.viewer.wants_keyframe(self.now) {
+            flow.wish = self.path.back(self.now).map(|back| self.now + back).or(flow.wish);
+        }
+        if flow.wish.is_some_and(|at| at <= self.now) {
+            flow.wish = None;
+            flow.camera.iter_mut().for_each(Camera::want_keyframe);
         }
     }
 
@@ -265,46 +250,86 @@ impl Network {
         let now = self.epoch + self.now;
         let estimator = &flow.estimator;
         let shares =
-            flow.allocation.shares(estimator.bits_per_second(), estimator.send_bits_per_second(), 0.0);
+            flow.allocation.shares(estimator.bits_per_second(), estimator.send_bits_per_second(), 0.0, 0.0);
         if flow.next_sound <= self.now {
             flow.next_sound += ms(20);
             let octets = (shares.audio / 50.0 / 8.0) as usize;
             flow.pacer.handle_unpaced(now, octets);
-            self.depart(flow, octets + OVERHEAD, true);
+            let arrived = self.depart(flow, octets + OVERHEAD, true, None);
+            flow.sound.push((self.now, arrived.map(|at| at - self.now)));
         }
         if flow.next_picture <= self.now {
             flow.next_picture += Duration::from_micros(33_333);
-            let pace = flow.estimator.bits_per_second();
+            let pace = flow.estimator.pace_bits_per_second();
             flow.pacer.set_pace(pace, flow.estimator.probe_bits_per_second());
             let video = shares.video.min(flow.supply);
-            if video > 0.0 {
+            if flow.camera.is_some() {
+                self.capture(flow, video);
+            } else if video > 0.0 {
                 let mut octets = video / 30.0 / 8.0 * (0.7 + 0.6 * self.random.share());
                 if std::mem::take(&mut flow.first_picture) {
                     octets *= 6.0;
                 }
-                let packets = (octets as usize).div_ceil(PAYLOAD).max(1);
-                let each = Bytes::from(vec![0; octets as usize / packets]);
                 // A queue that is too old waits for a keyframe; here every picture is taken for one.
-                let _accepted = flow.pacer.handle_frame(now, vec![each; packets], 0, now, true);
+                let _accepted = flow.pacer.handle_frame(now, packets(octets as usize), 0, now, true);
             }
+        }
+    }
+
+    fn capture(&mut self, flow: &mut Flow, bits_per_second: f64) {
+        let now = self.epoch + self.now;
+        let Some(camera) = &mut flow.camera else { return };
+        let held = flow.estimator.is_congested(now);
+        if !std::mem::replace(&mut flow.held, held) && held {
+            flow.given_up = flow.numbers;
+        }
+        let Some(picture) = camera.capture(now, bits_per_second, held) else { return };
+        let packets = packets(picture.octets);
+        let (number, count) = (flow.numbers, packets.len());
+        match flow.pacer.handle_frame(now, packets, number, now, picture.keyframe) {
+            Accepted::Queued => {
+                flow.numbers += 1;
+                flow.keyframe = if picture.keyframe { number } else { flow.keyframe };
+                flow.viewer.expect(number, self.now, picture.height, picture.keyframe, count);
+            }
+            Accepted::NeedsKeyframe => camera.want_keyframe(),
         }
     }
 
     fn send(&mut self, flow: &mut Flow) {
         let now = self.epoch + self.now;
         while let Some(packet) = flow.pacer.poll_packet(now) {
-            self.depart(flow, packet.data.len() + OVERHEAD, true);
+            let Payload { data, timestamp, first, .. } = packet;
+            flow.last = if first { (timestamp, 0) } else { (flow.last.0, flow.last.1 + 1) };
+            let part = flow.camera.is_some().then_some(flow.last);
+            self.depart(flow, data.len() + OVERHEAD, true, part);
+        }
+        while flow.requests.front().is_some_and(|(at, ..)| *at <= self.now)
+            && let Some((_, part, octets)) = flow.requests.pop_front()
+        {
+            // Whoever has the keyframe asks for nothing before it, and what was lost to congestion is not sent again.
+            if part.0 < flow.keyframe || part.0 < flow.given_up || flow.estimator.is_congested(now) {
+                continue;
+            }
+            flow.pacer.handle_unpaced(now, octets);
+            self.depart(flow, octets, true, Some(part));
         }
         if flow.estimator.poll_timeout().is_some_and(|at| at <= now) {
             flow.estimator.handle_timeout(now);
         }
         while let Some(octets) = flow.estimator.poll_padding(now) {
             flow.padding += octets;
-            self.depart(flow, octets, false);
+            self.depart(flow, octets, false, None);
         }
     }
 
-    fn depart(&mut self, flow: &mut Flow, octets: usize, media: bool) {
+    fn depart(
+        &mut self,
+        flow: &mut Flow,
+        octets: usize,
+        media: bool,
+        part: Option<Part>,
+    ) -> Option<Duration> {
         let cluster = flow.estimator.handle_departure(self.epoch + self.now, octets);
         let mut arrived = self.path.carry(self.now, octets);
         if let Some(arrived) = &mut arrived
@@ -312,17 +337,28 @@ impl Network {
         {
             *arrived = self.stalled_until;
         }
-        let flying = Flying { departed: self.now, arrived, octets, cluster, media };
+        let flying = Flying { departed: self.now, arrived, octets, cluster, media, part };
         flow.flying.insert(flow.next_number, flying);
         flow.next_number += 1;
+        if let Some(at) = arrived {
+            flow.arriving.push(Reverse((at, octets)));
+        }
+        if let (Some(at), Some(part)) = (arrived, part) {
+            flow.parts.push(Reverse((at, part)));
+        }
+        arrived
     }
 
     /// The receiver tells what has arrived since the last time, and what is missing before it.
     fn report(&mut self, flow: &mut Flow) {
-        if flow.next_feedback > self.now {
+        while flow.arriving.peek().is_some_and(|Reverse((at, _))| *at <= self.now)
+            && let Some(Reverse((at, octets))) = flow.arriving.pop()
+        {
+            flow.interval.handle_packet(self.epoch + at, octets);
+        }
+        if !flow.interval.handle_timeout(self.epoch + self.now) {
             return;
         }
-        flow.next_feedback += FEEDBACK;
         let here = |flying: &Flying| flying.arrived.is_some_and(|at| at <= self.now);
         let mut outcomes = Vec::new();
         let late: Vec<u64> =
@@ -339,15 +375,17 @@ impl Network {
                 let arrived = here(&flying);
                 outcomes.push(self.outcome(flow, &flying, arrived, false));
                 if !arrived {
+                    if let Some(part) = flying.part {
+                        flow.requests.push_back((self.now + self.path.delay, part, flying.octets));
+                    }
                     flow.lost.insert(number, flying);
                 }
             }
             flow.reported = newest + 1;
         }
         outcomes.sort_by_key(|outcome| outcome.departed);
-        let black = self.path.is_black(self.now);
-        if !outcomes.is_empty() && !black {
-            flow.feedback.push_back((self.now + self.path.delay, outcomes));
+        if let Some(back) = self.path.back(self.now).filter(|_| !outcomes.is_empty()) {
+            flow.feedback.push_back((self.now + back, outcomes));
         }
     }
 
@@ -385,4 +423,10 @@ pub(super) fn alone(path: Path, max: f64, time: Duration) -> Network {
     let mut network = Network::new(path, vec![Flow::new(Duration::ZERO, max)]);
     network.run(time);
     network
+}
+
+/// The packets of a picture.
+fn packets(octets: usize) -> Vec<Bytes> {
+    let count = octets.div_ceil(PAYLOAD).max(1);
+    vec![Bytes::from(vec![0; octets / count]); count]
 }

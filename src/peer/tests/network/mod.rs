@@ -6,6 +6,8 @@ mod receiver;
 mod rules;
 mod sender;
 
+use crate::peer::fec::{Media, Restored};
+use bytes::Bytes;
 use receiver::Receiver;
 use sender::{Scheme, Sender};
 use std::cmp::Reverse;
@@ -13,6 +15,8 @@ use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 const MS: Duration = Duration::from_millis(1);
+/// Between two congestion feedbacks, as the chain gives them.
+const REPORTS: Duration = Duration::from_millis(50);
 
 /// How packets are lost.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +58,10 @@ struct Seen {
     keyframe_requests: u64,
     requested: u64,
     needless: u64,
+    /// Packets that parities gave back.
+    restored: u64,
+    /// Share of the time that the sender made parities.
+    protected: f64,
     /// Octets on the wire beyond the first sending of media, as a share of it.
     overhead: f64,
 }
@@ -68,9 +76,44 @@ struct Wire {
     count: usize,
     keyframe: bool,
     repair: bool,
-    /// XOR of the packets of its frame with these indices modulo the number of parities.
-    parity: Option<(usize, usize, u16)>,
+    /// The payload of a parity, which is no packet of a frame then.
+    parity: Option<Bytes>,
     octets: usize,
+    /// For congestion feedback, in the order of sending.
+    number: u64,
+}
+
+impl Wire {
+    /// As parities see it: an RTP header, and what tells the receiver which packet this is. Sizes are those of
+    /// `octets` in spirit: what a real packet would carry does not matter here.
+    fn media(&self) -> Media {
+        let mut header = vec![0x80, 96 | u8::from(self.index + 1 == self.count) << 7];
+        header.extend(self.sequence.to_be_bytes());
+        header.extend((self.frame * 3_000).to_be_bytes());
+        header.extend(5_u32.to_be_bytes());
+        let mut payload = self.frame.to_be_bytes().to_vec();
+        payload.extend((self.index as u16).to_be_bytes());
+        payload.extend((self.count as u16).to_be_bytes());
+        payload.push(u8::from(self.keyframe));
+        payload.resize(9 + self.index % 5, 7);
+        Media { sequence: self.sequence, header: header.into(), payload: payload.into() }
+    }
+
+    /// The packet that parities gave back.
+    fn restored(restored: &Restored) -> Self {
+        let field = |at: usize| u16::from_be_bytes([restored.octets[at], restored.octets[at + 1]]);
+        Self {
+            sequence: restored.sequence,
+            frame: u32::from(field(12)) << 16 | u32::from(field(14)),
+            index: usize::from(field(16)),
+            count: usize::from(field(18)),
+            keyframe: restored.octets[20] != 0,
+            repair: false,
+            parity: None,
+            octets: 0,
+            number: 0,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +122,10 @@ enum Event {
     Arrive(Wire),
     Nack(Vec<u16>),
     KeyframeWish,
+    /// What became of the packets sent next: whether they came, as congestion feedback tells it.
+    Outcomes(Vec<bool>),
+    /// The receiver's congestion feedback is due.
+    Report,
     Wake,
 }
 
@@ -152,6 +199,8 @@ fn run(path: Path, scheme: Scheme, bits_per_second: f64, seconds: u32, seed: u64
         agenda.at(start + frame * 100 * MS / 3, Event::Capture(frame));
     }
     let end = start + seconds * 1_000 * MS + 2_000 * MS;
+    agenda.at(start + REPORTS, Event::Report);
+    let mut number = 0;
     while let Some((now, event)) = agenda.next() {
         if now > end {
             break;
@@ -162,9 +211,16 @@ fn run(path: Path, scheme: Scheme, bits_per_second: f64, seconds: u32, seed: u64
             Event::Nack(sequences) => sender.answer(now, &sequences, &mut sent),
             Event::KeyframeWish => sender.wish_keyframe(now),
             Event::Arrive(packet) => receiver.handle_packet(now, packet),
+            Event::Outcomes(outcomes) => sender.learn(now, &outcomes),
+            Event::Report => {
+                receiver.report();
+                agenda.at(now + REPORTS, Event::Report);
+            }
             Event::Wake => {}
         }
-        for packet in sent {
+        for mut packet in sent {
+            packet.number = number;
+            number += 1;
             link_free = link_free.max(now) + Duration::from_secs_f64(packet.octets as f64 * 8.0 / path.link);
             if !forth.loses(&mut random) {
                 let jitter = path.jitter.mul_f64(random.unit());
@@ -184,5 +240,5 @@ fn run(path: Path, scheme: Scheme, bits_per_second: f64, seconds: u32, seed: u64
             agenda.at(due, Event::Wake);
         }
     }
-    receiver.seen(sender.overhead())
+    receiver.seen(&sender)
 }

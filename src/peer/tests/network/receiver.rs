@@ -1,26 +1,21 @@
 //! The receiving end: what the interceptor and the receiver's thread do, around the real parts.
 
+use super::sender::Sender;
 use super::{Event, MS, Seen, Wire};
 use crate::media::ports::{ReceivedPacket, VideoCodec};
 use crate::media::video::presentation::Presentation;
 use crate::media::video::reassembly::{Limits, Output, Reassembly};
 use crate::media::video::stats::FreezeMeter;
 use crate::media::video::timing::Timing;
-use crate::peer::chain::gaps::{Gaps, Noted};
+use crate::peer::chain::gaps::{Gaps, Noted, Way};
+use crate::peer::fec::{Decoder, format};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const SSRC: u32 = 5;
 /// Freezes count from here on.
 const LEARNING: Duration = Duration::from_secs(3);
-
-/// What came of a picture that has parities.
-#[derive(Default)]
-struct Block {
-    here: HashSet<usize>,
-    parities: Vec<(usize, usize, u16, Wire)>,
-}
 
 pub(super) struct Receiver {
     start: Instant,
@@ -29,7 +24,10 @@ pub(super) struct Receiver {
     timing: Timing,
     presentation: Presentation<u32>,
     freezes: FreezeMeter,
-    blocks: BTreeMap<u32, Block>,
+    decoder: Decoder,
+    /// Numbers of packets that came since the last congestion feedback, and the next one to tell of.
+    came: BTreeSet<u64>,
+    told: u64,
     asked: Option<Instant>,
     feedback: Vec<Event>,
     latencies: Vec<Duration>,
@@ -49,7 +47,9 @@ impl Receiver {
             timing: Timing::default(),
             presentation: Presentation::default(),
             freezes: FreezeMeter::default(),
-            blocks: BTreeMap::new(),
+            decoder: Decoder::new(SSRC),
+            came: BTreeSet::new(),
+            told: 0,
             asked: None,
             feedback: Vec::new(),
             latencies: Vec::new(),
@@ -58,49 +58,48 @@ impl Receiver {
     }
 
     pub(super) fn handle_packet(&mut self, now: Instant, packet: Wire) {
-        let block = self.blocks.entry(packet.frame).or_default();
-        if let Some((parity, parities, first)) = packet.parity {
-            block.parities.push((parity, parities, first, packet.clone()));
-        } else {
-            block.here.insert(packet.index);
-        }
-        let frame = packet.frame;
-        if packet.parity.is_none() {
-            self.take(now, packet);
-        }
-        self.rebuild(now, frame);
-        while self.blocks.len() > 100 {
-            self.blocks.pop_first();
-        }
-    }
-
-    /// A parity of which exactly one packet is missing gives it back.
-    fn rebuild(&mut self, now: Instant, frame: u32) {
-        let Some(block) = self.blocks.get_mut(&frame) else { return };
-        let mut rebuilt = Vec::new();
-        for (parity, parities, first, wire) in &block.parities {
-            let mut missing =
-                (*parity..wire.count).step_by(*parities).filter(|index| !block.here.contains(index));
-            if let (Some(index), None) = (missing.next(), missing.next()) {
-                let sequence = first.wrapping_add(index as u16);
-                rebuilt.push(Wire { sequence, index, parity: None, repair: true, ..wire.clone() });
+        self.came.insert(packet.number);
+        let limit = self.reassembly.repair_limit();
+        match packet.parity.clone() {
+            Some(parity) => {
+                self.decoder.handle_parity(&parity).expect("well formed");
+                self.restore(now);
+                let (_, coverage, _) = format::read_header(&parity).expect("well formed");
+                self.gaps.note_parity(now, coverage.sequences(), limit);
+                self.renew(now);
+            }
+            None => {
+                self.decoder.handle_media(packet.media());
+                let way = if packet.repair { Way::Repair } else { Way::Itself };
+                self.take(now, packet, way);
+                self.restore(now);
             }
         }
-        for packet in &rebuilt {
-            block.here.insert(packet.index);
-        }
-        for packet in rebuilt {
-            self.take(now, packet);
+    }
+
+    fn restore(&mut self, now: Instant) {
+        while let Some(restored) = self.decoder.poll_restored() {
+            self.take(now, Wire::restored(&restored), Way::Parity);
         }
     }
 
-    fn take(&mut self, now: Instant, packet: Wire) {
+    /// Congestion feedback: everything up to the newest that came.
+    pub(super) fn report(&mut self) {
+        let Some(newest) = self.came.last().copied().filter(|newest| *newest >= self.told) else { return };
+        let outcomes = (self.told..=newest).map(|number| self.came.contains(&number)).collect();
+        self.feedback.push(Event::Outcomes(outcomes));
+        self.told = newest + 1;
+        self.came.clear();
+    }
+
+    fn take(&mut self, now: Instant, packet: Wire, way: Way) {
         let limit = self.reassembly.repair_limit();
-        match self.gaps.note(now, packet.sequence, packet.repair, limit) {
+        match self.gaps.note(now, packet.sequence, way, limit) {
             Noted::Duplicate => self.seen.needless += 1,
+            Noted::Restored => self.seen.restored += 1,
             Noted::New | Noted::Overtaken | Noted::Repaired | Noted::Late => {}
         }
-        self.asked = self.asked.or_else(|| self.gaps.poll_timeout().map(|due| due.max(now + MS)));
+        self.renew(now);
         let last = packet.index + 1 == packet.count;
         let kind = if packet.keyframe { 5 } else { 1 };
         let payload: Vec<u8> = match (packet.index, packet.count) {
@@ -129,6 +128,11 @@ impl Receiver {
             payload: Bytes::from(payload),
             capture_ntp: None,
         });
+    }
+
+    fn renew(&mut self, now: Instant) {
+        let due = self.gaps.poll_timeout().map(|due| due.max(now + MS));
+        self.asked = [self.asked, due].into_iter().flatten().min();
     }
 
     /// Everything that is due.
@@ -189,7 +193,7 @@ impl Receiver {
         std::mem::take(&mut self.feedback)
     }
 
-    pub(super) fn seen(mut self, overhead: f64) -> Seen {
+    pub(super) fn seen(mut self, sender: &Sender) -> Seen {
         self.latencies.sort();
         let at = |share: f64| {
             let index = (self.latencies.len() as f64 * share) as usize;
@@ -198,7 +202,8 @@ impl Receiver {
         (self.seen.median, self.seen.p95) = (at(0.5), at(0.95));
         self.seen.skipped = self.presentation.skipped();
         self.seen.dropped = self.reassembly.dropped();
-        self.seen.overhead = overhead;
+        self.seen.overhead = sender.overhead();
+        self.seen.protected = sender.protected();
         self.seen
     }
 }

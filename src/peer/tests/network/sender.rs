@@ -1,12 +1,15 @@
 //! The sending end: pictures of plausible sizes, retransmission within the budget of the real one, and parity.
 
 use super::{MS, Random, Wire};
+use crate::peer::fec::{Encoder, Policy, Seen as PathSeen};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Octets of payload in a packet, and of headers around it.
 const PAYLOAD: usize = 1_100;
 const HEADERS: usize = 60;
+/// Octets that a parity is longer than what it protects.
+const PARITY_HEADER: usize = 24;
 /// A keyframe is so much larger than the average picture.
 const KEYFRAME_FACTOR: f64 = 6.0;
 /// Share of the rate that retransmissions may take, and how much of it may be saved up, as in `chain::resend`.
@@ -18,10 +21,10 @@ const REPAIR_SAVED: f64 = 0.5;
 pub(super) enum Scheme {
     /// Nothing.
     Nack,
-    /// Parities for every picture, this share of its packets, at least one; the media's rate shrinks by as much.
+    /// So many parities for each packet; the media's rate shrinks by as much.
     Parity(f64),
-    /// The same for keyframes only.
-    KeyframeParity(f64),
+    /// As many as the real policy wants at the moment; the media's rate follows.
+    Adaptive,
 }
 
 struct Kept {
@@ -41,6 +44,11 @@ pub(super) struct Sender {
     budget: (f64, Option<Instant>),
     media: usize,
     extra: usize,
+    encoder: Encoder,
+    policy: Policy,
+    share: f64,
+    /// Pictures with parities, and all.
+    protected: (u32, u32),
 }
 
 impl Sender {
@@ -58,11 +66,29 @@ impl Sender {
             budget: (6_000.0, None),
             media: 0,
             extra: 0,
+            encoder: Encoder::new(5),
+            policy: Policy::default(),
+            share: if let Scheme::Parity(share) = scheme { share } else { 0.0 },
+            protected: (0, 0),
         }
     }
 
     pub(super) fn overhead(&self) -> f64 {
         self.extra as f64 / self.media as f64
+    }
+
+    pub(super) fn protected(&self) -> f64 {
+        f64::from(self.protected.0) / f64::from(self.protected.1)
+    }
+
+    /// Congestion feedback.
+    pub(super) fn learn(&mut self, now: Instant, outcomes: &[bool]) {
+        if self.scheme == Scheme::Adaptive {
+            outcomes.iter().for_each(|came| self.policy.handle_outcome(!came));
+            let seen =
+                PathSeen { rtt: Some(self.rtt), bits_per_second: self.bits_per_second, congested: false };
+            self.share = self.policy.decide(now, &seen);
+        }
     }
 
     pub(super) fn wish_keyframe(&mut self, now: Instant) {
@@ -74,13 +100,9 @@ impl Sender {
 
     pub(super) fn capture(&mut self, frame: u32, random: &mut Random, sent: &mut Vec<Wire>) {
         let keyframe = std::mem::take(&mut self.keyframe);
-        let share = match self.scheme {
-            Scheme::Parity(share) => share,
-            Scheme::KeyframeParity(share) if keyframe => share,
-            _ => 0.0,
-        };
-        let everywhere = if let Scheme::Parity(share) = self.scheme { share } else { 0.0 };
-        let average = self.bits_per_second / (1.0 + everywhere) / 8.0 / 30.0;
+        self.protected.0 += u32::from(self.share > 0.0);
+        self.protected.1 += 1;
+        let average = self.bits_per_second / (1.0 + self.share) / 8.0 / 30.0;
         let mut size = average * (0.6 + 0.8 * random.unit());
         if keyframe {
             size *= KEYFRAME_FACTOR;
@@ -93,7 +115,6 @@ impl Sender {
         self.debt += (size - average).max(0.0) * f64::from(u8::from(keyframe));
         let size = size.max(200.0) as usize;
         let count = size.div_ceil(PAYLOAD);
-        let first = self.sequence;
         for index in 0..count {
             let octets = size / count + HEADERS;
             let packet = Wire {
@@ -105,28 +126,28 @@ impl Sender {
                 repair: false,
                 parity: None,
                 octets,
+                number: 0,
             };
             self.media += octets;
+            self.encoder.handle_packet(packet.media(), index + 1 == count, self.share);
             self.kept.insert(self.sequence, Kept { packet: packet.clone(), resent: None });
             self.sequence = self.sequence.wrapping_add(1);
             sent.push(packet);
         }
-        if share > 0.0 {
-            let parities = ((count as f64 * share).ceil() as usize).max(1);
-            for parity in 0..parities {
-                let octets = size / count + HEADERS;
-                self.extra += octets;
-                sent.push(Wire {
-                    sequence: 0,
-                    frame,
-                    index: 0,
-                    count,
-                    keyframe,
-                    repair: false,
-                    parity: Some((parity, parities, first)),
-                    octets,
-                });
-            }
+        while let Some(parity) = self.encoder.poll_parity() {
+            let octets = size / count + HEADERS + PARITY_HEADER;
+            self.extra += octets;
+            sent.push(Wire {
+                sequence: 0,
+                frame,
+                index: 0,
+                count,
+                keyframe,
+                repair: false,
+                parity: Some(parity.into()),
+                octets,
+                number: 0,
+            });
         }
     }
 

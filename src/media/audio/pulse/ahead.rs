@@ -1,0 +1,115 @@
+//! How much sound the server is asked to hold: little where it is given sound in time, more where it ran dry.
+//!
+//! Driven by `link`, one for each stream to a speaker; time is a parameter. The ring before it has a cushion of its own
+//! (`pace`): that is for the thread that makes sound, this for the one that hands it over.
+
+use super::super::BLOCK;
+use std::time::{Duration, Instant};
+
+/// What the server holds ahead of the speaker's own buffer and in it, samples: 10 ms.
+pub(super) const LEAST: usize = BLOCK;
+/// By how much it grows; half of it goes to the speaker's own buffer, as PulseAudio divides it.
+const STEP: usize = BLOCK;
+/// A machine that needs more than 50 ms needs fewer programs.
+const MOST: usize = 5 * BLOCK;
+/// It may run dry once in so long: that is no habit.
+const FORGIVEN: Duration = Duration::from_secs(10);
+/// What one pause of ours costs is told of several times, and counts once.
+const ONE_EVENT: Duration = Duration::from_millis(200);
+/// Without running dry for so long, it goes back by a step; at first, and at most after it did so in vain.
+const CALM: Duration = Duration::from_secs(30);
+const CALM_MOST: Duration = Duration::from_secs(480);
+
+/// What a stream's buffer is and how it came to that.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    samples: usize,
+    dry: Option<Instant>,
+    changed: Instant,
+    calm: Duration,
+    /// The last change was a step back.
+    lowered: bool,
+}
+
+impl Ahead {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { samples: LEAST, dry: None, changed: now, calm: CALM, lowered: false }
+    }
+
+    /// The server ran dry. Gives what it is to hold from now on, if that is another size.
+    pub(super) fn handle_dry(&mut self, now: Instant) -> Option<usize> {
+        let since = |moment: Instant| now.saturating_duration_since(moment);
+        if self.dry.is_some_and(|dry| since(dry) < ONE_EVENT) {
+            return None;
+        }
+        let forgiven = self.dry.is_none_or(|dry| since(dry) > FORGIVEN);
+        self.dry = Some(now);
+        if forgiven || self.samples == MOST {
+            return None;
+        }
+        if self.lowered {
+            self.calm = (self.calm * 2).min(CALM_MOST);
+        }
+        self.change(self.samples + STEP, now)
+    }
+
+    /// Time has passed. Gives what the server is to hold from now on, if that is another size.
+    pub(super) fn handle_time(&mut self, now: Instant) -> Option<usize> {
+        let last = self.dry.map_or(self.changed, |dry| dry.max(self.changed));
+        let calm = now.saturating_duration_since(last) >= self.calm;
+        (calm && self.samples > LEAST).then(|| self.change(self.samples - STEP, now)).flatten()
+    }
+
+    fn change(&mut self, samples: usize, now: Instant) -> Option<usize> {
+        self.lowered = samples < self.samples;
+        (self.samples, self.changed) = (samples.clamp(LEAST, MOST), now);
+        Some(self.samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_runs_dry_again_gets_more_and_less_again_in_calm() {
+        let start = Instant::now();
+        let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        let mut ahead = Ahead::new(start);
+        assert_eq!(ahead.handle_dry(at(5.0)), None, "once is no habit");
+        assert_eq!(ahead.handle_dry(at(5.1)), None, "the same pause");
+        assert_eq!(ahead.handle_dry(at(30.0)), None, "long ago");
+        assert_eq!(ahead.handle_dry(at(32.0)), Some(LEAST + STEP));
+        assert_eq!(ahead.handle_dry(at(33.0)), Some(LEAST + 2 * STEP));
+        assert_eq!(ahead.handle_time(at(50.0)), None);
+        assert_eq!(ahead.handle_time(at(63.0)), Some(LEAST + STEP));
+        assert_eq!(ahead.handle_time(at(64.0)), None);
+        assert_eq!(ahead.handle_time(at(93.0)), Some(LEAST));
+        assert_eq!(ahead.handle_time(at(900.0)), None, "never less than that");
+        (0..100).for_each(|n| {
+            assert!(ahead.handle_dry(at(1000.0 + f64::from(n))).is_none_or(|size| size <= MOST))
+        });
+    }
+
+    #[test]
+    fn who_went_back_in_vain_waits_longer_before_the_next_time() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut ahead = Ahead::new(start);
+        ahead.handle_dry(at(1));
+        ahead.handle_dry(at(2));
+        let mut now = 2;
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let before = now;
+            while ahead.handle_time(at(now)).is_none() {
+                now += 1;
+            }
+            waits.push(now - before);
+            ahead.handle_dry(at(now + 1));
+            now += 2;
+            assert_eq!(ahead.handle_dry(at(now)), Some(LEAST + STEP));
+        }
+        assert_eq!(waits, [30, 60, 120, 240, 480, 480, 480]);
+    }
+}
