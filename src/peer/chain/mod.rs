@@ -20,6 +20,8 @@
 //! | 11 000 | the crate's sender reports | | sender reports |
 //! | 12 500 | [`tap::Tap`] | PLI, FIR and receiver reports to the encoders | |
 //! | 12 900 | [`deliver::Deliver`] | media to the receive ports | |
+//!
+//! Sound brings back what is lost of it by itself ([`crate::media::audio::redundancy`]).
 
 pub(super) mod bound;
 pub(super) mod clock;

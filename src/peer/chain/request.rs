@@ -1,15 +1,8 @@
 //! Asks for packets that did not arrive: generic NACK (RFC 4585 section 6.2.1). What and when is decided by [`Gaps`].
 //!
-//! Sound cannot wait as pictures can: a packet of it is asked for once, and only on a short path. Measured in virtual
-//! time (`scripts/bench-audio --only paths`; PESQ, and delay from mouth to ear beyond the path's own):
-//!
-//! | 40 kbit/s in all | 10 % random loss | 15 % in bursts of 3 |
-//! |---|---|---|
-//! | in-band FEC alone | 3.2, 57 ms | 1.7, 57 ms |
-//! | each packet twice at half the rate (RED, RFC 2198) | 3.3, 57 ms | 1.8, 57 ms |
-//! | FEC and one request, round trip 40 ms | 3.9, 115 ms | 3.0, 226 ms |
-//!
-//! So there is no RED, and a second request brings no more.
+//! Sound cannot wait as pictures can: a packet of it is asked for once, only on a short path, and only while packets do
+//! not bring back what is missing by themselves ([`redundancy`], whose table compares both): a request takes longer
+//! then, and what comes by it would only hold up the rest.
 //!
 //! It stands behind [`super::unwrap`], so that a repair fills the gap that it was asked for. What the picture has
 //! given up, and how many missing packets are too many, it learns from [`crate::media::reception::Reception`].
