@@ -11,7 +11,7 @@ fn all(path: Path, bits_per_second: f64, what: &str) -> Vec<Seen> {
     SEEDS
         .iter()
         .map(|&seed| {
-            let seen = run(path, Scheme::Nack, bits_per_second, 30, seed);
+            let seen = run(path, Scheme::Adaptive, bits_per_second, 30, seed);
             println!("{what}, seed {seed}: {seen:?}");
             seen
         })
