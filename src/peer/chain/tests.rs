@@ -5,6 +5,7 @@ use super::request::Request;
 use super::resend::Resend;
 use super::unwrap::Unwrap;
 use super::wire::Wire;
+use crate::media::audio::redundancy::Redundancy;
 use crate::media::ports::SendControl;
 use bytes::Bytes;
 use rtc::interceptor::{AttributedPacket, Interceptor, Packet, RTCPFeedback, StreamInfo, TaggedPacket};
@@ -242,10 +243,36 @@ fn sound_is_asked_for_once_and_only_on_a_short_path() {
 }
 
 #[test]
+fn sound_that_comes_with_other_sound_is_not_asked_for() {
+    use rtc::sansio::Protocol;
+    let start = Instant::now();
+    let wire = Arc::new(Wire::default());
+    wire.set_rtt_ms(40.0);
+    let mut request = Request::new(wire, Arc::new(SendControl::new(0)), 1);
+    request.bind_remote_stream(&sound());
+    let mut redundancy = Redundancy::default();
+    // One in five is lost; from the sixth second on packets carry others, and from the eleventh no more.
+    let mut all = Vec::new();
+    for n in 0..750_u16 {
+        let now = start + Duration::from_millis(u64::from(n) * 20);
+        let packet = Bytes::from_static(&[0x78, 1, 2, 3]);
+        let packet = redundancy.wrap(packet, u32::from(n) * 960, (250..500).contains(&n));
+        if n % 5 != 3 {
+            request.handle_read(media(now, SSRC, n, &packet)).expect("read");
+        }
+        request.handle_timeout(now + Duration::from_millis(5)).expect("time");
+        all.extend(asked(&mut request));
+    }
+    let within = |range: std::ops::Range<u16>| all.iter().filter(|n| range.contains(*n)).count();
+    assert_eq!((within(0..248), within(252..598), within(602..748)), (49, 0, 29), "{all:?}");
+}
+
+#[test]
 fn sound_is_repeated_to_the_last_bit_and_once() {
     use rtc::sansio::Protocol;
     let now = Instant::now();
-    let mut repeat = Repeat::new(Arc::default());
+    let wire = Arc::new(Wire::default());
+    let mut repeat = Repeat::new(Arc::clone(&wire));
     repeat.bind_local_stream(&sound());
     let mut sent = Vec::new();
     for sequence in [65_535, 0, 1] {
@@ -260,6 +287,7 @@ fn sound_is_repeated_to_the_last_bit_and_once() {
         repeat.handle_read(nack(now, &[65_535, 1, 9])).expect("read");
         assert_eq!(written(&mut repeat), answers);
     }
+    assert_eq!(wire.sound_requested.load(Ordering::Relaxed), 2);
     // Who has a retransmission stream is answered there.
     let mut repeat = Repeat::new(Arc::default());
     repeat.bind_local_stream(&info());
