@@ -1,9 +1,10 @@
 //! Shares the estimate between sound and picture: sound first. Sans-IO.
 
-/// Below this estimate there is only sound, bits per second …
-const VIDEO_OFF_BELOW: f64 = 60_000.0;
-/// … and pictures come back above this.
-const VIDEO_ON_ABOVE: f64 = 72_000.0;
+/// Below this estimate, which is what sound alone takes, there is only sound, bits per second …
+const VIDEO_OFF_BELOW: f64 = 50_000.0;
+/// … and pictures come back above this. Between the two the estimate of a path of 100 kbit/s falls for a moment whenever
+/// it has found the limit; pictures that went with each of these would be gone for seconds.
+const VIDEO_ON_ABOVE: f64 = 60_000.0;
 /// Opus targets, bits per second, by estimate.
 const AUDIO_LOW: f64 = 24_000.0;
 const AUDIO_NORMAL: f64 = 32_000.0;

@@ -208,7 +208,8 @@ impl Estimator {
         let state = probe::State {
             estimate: self.target,
             supply_is_low,
-            overused: self.delay.is_overused(),
+            // Jitter makes the trend see a queue where nothing waits.
+            overused: self.delay.is_overused() && surplus_ms > 0.0,
             // Loss that limits is as good a sign of a full path as delay is.
             saturated: self.loss.is_limiting(delay),
         };

@@ -73,8 +73,8 @@ fn without_feedback_receiver_reports_of_loss_count() {
 fn sound_keeps_its_share_and_pictures_leave_and_return_with_hysteresis() {
     let mut allocation = Allocation::default();
     assert!(allocation.shares(80_000.0, 80_000.0, 0.0, 0.0).video > 0.0);
-    assert!(allocation.shares(50_000.0, 50_000.0, 0.0, 0.0).video == 0.0);
-    assert!(allocation.shares(70_000.0, 70_000.0, 0.0, 0.0).video == 0.0);
+    assert!(allocation.shares(45_000.0, 45_000.0, 0.0, 0.0).video == 0.0);
+    assert!(allocation.shares(55_000.0, 55_000.0, 0.0, 0.0).video == 0.0);
     assert!(allocation.shares(110_000.0, 110_000.0, 0.0, 0.0).video > 0.0);
     for estimate in [30_000.0, 100_000.0, 700_000.0, 3_000_000.0] {
         let shares = allocation.shares(estimate, estimate, 0.0, 0.0);
