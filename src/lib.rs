@@ -59,7 +59,7 @@
 //!   machine's address is gone; otherwise when both sides have told each other over the server (`path-check`) that they
 //!   are there and still hear nothing.
 //! * OpenH264's own rate control is off, and the quantizer of every picture is ours (`media::video::quantizer`): on the
-//!   tests' footage every second lands within a tenth of the rate, and a keyframe costs about a fifth of a second of it.
+//!   tests' footage every second lands within a tenth of the rate, and a keyframe costs about a seventh of a second of it.
 //! * Congestion control leaves the draft where it lets a queue stand. The estimate gives way to any queue by small steps,
 //!   pictures are paced at what the bottleneck serves once that is known, and when the path falls behind none are made
 //!   until it has caught up: sound goes on, and no keyframe is needed afterwards. A path that became wide again is seen by

@@ -6,8 +6,9 @@
 //! as an extension of draft-ietf-mlcodec-opus-extension, which every decoder that does not know it skips; so nothing has
 //! to be negotiated, and sequence numbers, reports of loss and congestion feedback stay true.
 //!
-//! Driven by the sending half and by the playout; knows neither time nor network. Measured by
-//! `scripts/bench-audio --only paths`, medians of a deep and a high voice over the links of the calls (PESQ, mouth to ear):
+//! Driven by the sending half and by the playout; knows neither time nor network. Measured in virtual time in the lab of
+//! `benches/audio`, medians of a deep and a high voice over the links of the calls (PESQ, mouth to ear); the rows of
+//! other schemes are of a prototype there:
 //!
 //! | 48 kbit/s | 10 % random loss | 15 % in bursts of 3 | 30 ms jitter, 5 % loss |
 //! |---|---|---|---|
