@@ -36,6 +36,7 @@ mod stats;
 mod streams;
 mod switches;
 mod tone;
+mod urgency;
 mod wav;
 mod worker;
 

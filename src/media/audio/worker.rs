@@ -16,6 +16,7 @@ use super::speech::SpeechDetector;
 use super::stats::{AudioStats, Loudness, SoundLevels, samples_ms};
 use super::switches::Switches;
 use super::tone::{Echo, Tone};
+use super::urgency;
 use super::wav::{WavSink, WavSource};
 use super::{AudioError, BLOCK, FRAME, SAMPLE_RATE};
 use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
@@ -115,6 +116,7 @@ impl Worker {
 
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
+        urgency::claim();
         let mut next_tick = Instant::now();
         let mut next_stats = next_tick;
         let mut connected = true;

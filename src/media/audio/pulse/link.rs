@@ -4,6 +4,7 @@
 //! nobody.
 
 use super::super::ring::{CaptureWriter, Health, PlaybackReader};
+use super::super::urgency;
 use super::PulseError;
 use super::ahead::Ahead;
 use super::server::playback_buffer;
@@ -126,6 +127,7 @@ impl Link {
 
     /// Runs until told to stop, or until the connection breaks.
     pub(super) fn run(mut self) {
+        urgency::claim();
         if let Err(error) = self.serve() {
             tracing::info!(%error, "the connection to the sound server is lost");
         }
