@@ -33,6 +33,10 @@ const QUIET_LIMIT: Duration = Duration::from_secs(2);
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_secs(15);
 
+/// A new stream in the place of one that runs gets this long to run, and is looked at so often.
+const RUNS_WITHIN: Duration = Duration::from_secs(1);
+const RUNS_POLL: Duration = Duration::from_millis(5);
+
 /// What the session asks for.
 pub(super) enum Wish {
     Microphone(MicrophoneChoice),
@@ -294,11 +298,26 @@ impl Keeper {
             }
         };
         tracing::info!(?kind, device = stream.names.name, id = stream.names.id, "opened");
+        if self.slot(kind).stream.as_ref().is_some_and(|old| !old.health.failed()) {
+            self.wait_running(&stream);
+        }
         self.hand_over(change);
         let slot = self.slot(kind);
         slot.opened = Instant::now();
         slot.stream = Some(stream);
         Ok(())
+    }
+
+    /// Waits until the new stream takes, or gives, sound: until then the old one goes on. PipeWire may take half a second
+    /// to connect one, which nobody is to hear.
+    fn wait_running(&self, stream: &OpenStream) {
+        let deadline = Instant::now() + RUNS_WITHIN;
+        while !stream.health.runs() && !stream.health.failed() && Instant::now() < deadline {
+            if self.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            std::thread::sleep(RUNS_POLL);
+        }
     }
 
     /// Whether something that was chosen does not run.

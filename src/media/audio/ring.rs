@@ -12,10 +12,16 @@ use std::time::{Duration, Instant};
 /// newest, an empty playback ring gives silence; both are counted.
 const RING_SECONDS: usize = 1;
 
+/// Between two calls that show that a device runs, milliseconds: less than a usual callback of 10 ms holds, and more
+/// than the calls that fill a stream at its beginning take together.
+const RUNS_AFTER_MS: u64 = 4;
+
 /// What a callback leaves behind for the threads that watch it.
 pub(crate) struct Health {
     since: Instant,
     called_ms: AtomicU64,
+    /// The first call, plus one; 0 before it.
+    begun_ms: AtomicU64,
     /// Microseconds at the last call, and frames moved up to and with it, both modulo 2^32: together, so that no reader
     /// sees the one without the other.
     clock: AtomicU64,
@@ -34,6 +40,7 @@ impl Health {
         Arc::new(Self {
             since: Instant::now(),
             called_ms: AtomicU64::new(0),
+            begun_ms: AtomicU64::new(0),
             clock: AtomicU64::new(0),
             largest: AtomicU32::new(0),
             device_us: AtomicU32::new(0),
@@ -45,11 +52,23 @@ impl Health {
 
     fn called(&self, frames: usize) {
         let elapsed = self.since.elapsed();
-        self.called_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
+        let called_ms = elapsed.as_millis() as u64;
+        self.called_ms.store(called_ms, Ordering::Relaxed);
+        // Only the callback writes it.
+        if self.begun_ms.load(Ordering::Relaxed) == 0 {
+            self.begun_ms.store(called_ms + 1, Ordering::Relaxed);
+        }
         // Only the callback writes it.
         let moved = (self.clock.load(Ordering::Relaxed) as u32).wrapping_add(frames as u32);
         self.clock.store(u64::from(elapsed.as_micros() as u32) << 32 | u64::from(moved), Ordering::Relaxed);
         self.largest.fetch_max(frames as u32, Ordering::Relaxed);
+    }
+
+    /// Whether the device moves sound. A sound server asks for the first of it when a stream is made, which may be long
+    /// before the device is connected to it; who is asked again some time later is heard.
+    pub(crate) fn runs(&self) -> bool {
+        let begun_ms = self.begun_ms.load(Ordering::Relaxed);
+        begun_ms != 0 && self.called_ms.load(Ordering::Relaxed) >= begun_ms + RUNS_AFTER_MS
     }
 
     /// How long the callback has not been called.
@@ -323,5 +342,17 @@ mod tests {
         let mut out = [0u8; 4];
         to_device.pop(&mut out);
         assert_eq!(out, [128; 4]);
+    }
+
+    #[test]
+    fn a_device_runs_when_it_has_called_twice_with_time_between() {
+        let (mut writer, _reader, health) = capture(48_000, 1);
+        assert!(!health.runs(), "not called yet");
+        (0..3).for_each(|_| writer.push(&[0.1f32; 480]));
+        assert!(!health.runs(), "what fills a stream at its beginning");
+        std::thread::sleep(Duration::from_millis(RUNS_AFTER_MS + 2));
+        assert!(!health.runs(), "time alone");
+        writer.push(&[0.1f32; 480]);
+        assert!(health.runs());
     }
 }
