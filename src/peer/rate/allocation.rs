@@ -10,7 +10,7 @@ const AUDIO_LOW: f64 = 24_000.0;
 const AUDIO_NORMAL: f64 = 32_000.0;
 const AUDIO_HIGH: f64 = 48_000.0;
 const AUDIO_LOW_BELOW: f64 = 120_000.0;
-const AUDIO_HIGH_ABOVE: f64 = 200_000.0;
+const AUDIO_HIGH_ABOVE: f64 = 400_000.0;
 /// Headers of 50 sound packets a second: 60 octets each.
 const AUDIO_OVERHEAD: f64 = 50.0 * 60.0 * 8.0;
 /// Share of the video rate that its packets' headers take: about 70 octets to 1 150.
