@@ -39,6 +39,7 @@ impl RemoteView {
         match &self.screen {
             Some(screen) if screen.works() => {
                 picture.drawn.set_order(PixelOrder::Bgra);
+                picture.drawn.set_exact(screen.is_computed());
                 let image = picture.latest.peek()?;
                 if !texture::fits(&image, ctx.input(|input| input.max_texture_side)) {
                     return None;
@@ -48,6 +49,7 @@ impl RemoteView {
             }
             _ => {
                 picture.drawn.set_order(PixelOrder::Rgba);
+                picture.drawn.set_exact(false);
                 let drawn = self.texture.refresh(ctx, "remote picture", picture)?;
                 Some(Shown { way: Way::Texture(drawn.id), size: drawn.size })
             }

@@ -13,9 +13,17 @@ use eframe::egui_glow::{self, CallbackFn};
 use eframe::glow::{self, HasContext as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Names of the drivers that draw without a graphics card, in what OpenGL calls the renderer: Mesa's three, and the
+/// ones of Windows and macOS.
+const COMPUTING: [&str; 5] = ["llvmpipe", "softpipe", "swrast", "GDI Generic", "Apple Software Renderer"];
+
 /// Where the picture lies on the graphics card. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Screen(Arc<Mutex<Surface>>);
+pub(super) struct Screen {
+    surface: Arc<Mutex<Surface>>,
+    /// There is no graphics card: the driver computes each pixel.
+    computed: bool,
+}
 
 /// What was made of OpenGL's.
 #[derive(Default)]
@@ -33,17 +41,25 @@ impl Screen {
     /// `None` if this OpenGL cannot copy between framebuffers (it is of version 3.0).
     pub(super) fn new(gl: &glow::Context) -> Option<Self> {
         let version = gl.version();
-        (!version.is_embedded && version.major >= 3).then(Self::default)
+        // SAFETY: the toolkit has made the context current; the call only reads a constant text.
+        let renderer = unsafe { gl.get_parameter_string(glow::RENDERER) };
+        let computed = COMPUTING.iter().any(|name| renderer.contains(name));
+        (!version.is_embedded && version.major >= 3).then(|| Self { surface: Arc::default(), computed })
+    }
+
+    /// Whether each pixel costs the processor something: pictures are best had just as large as they are drawn.
+    pub(super) fn is_computed(&self) -> bool {
+        self.computed
     }
 
     /// Whether pictures arrive on the screen this way.
     pub(super) fn works(&self) -> bool {
-        !self.0.lock().unwrap_or_else(PoisonError::into_inner).broken
+        !self.surface.lock().unwrap_or_else(PoisonError::into_inner).broken
     }
 
     /// Shows `image` in `rect`, stretched if they differ in size.
     pub(super) fn show(&self, painter: &Painter, rect: Rect, image: Arc<RgbaImage>) {
-        let surface = Arc::clone(&self.0);
+        let surface = Arc::clone(&self.surface);
         let paint = move |info: PaintCallbackInfo, painter: &egui_glow::Painter| {
             let mut surface = surface.lock().unwrap_or_else(PoisonError::into_inner);
             surface.paint(painter.gl(), &info, &image);
@@ -53,7 +69,7 @@ impl Screen {
 
     /// Frees what the graphics card holds.
     pub(super) fn destroy(&self, gl: &glow::Context) {
-        let surface = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let surface = std::mem::take(&mut *self.surface.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some((texture, framebuffer)) = surface.objects {
             // SAFETY: the toolkit has made the context current, and nobody else knows these objects.
             unsafe {

@@ -13,7 +13,7 @@ use super::load::Load;
 use super::look::{Look, Looker};
 use super::octets::OctetPool;
 use super::pool::FramePool;
-use super::scale::Scaler;
+use super::scale::scale;
 use super::stats::VideoSendStats;
 use super::worker::{Stop, Worker};
 use crate::media::ports::{EncodedFrame, LEVEL_40_MACROBLOCKS, SendControl, VideoCodec};
@@ -95,7 +95,6 @@ struct Stage {
     encoder: Option<Encoder>,
     ladder: Ladder,
     cadence: Cadence,
-    scaler: Scaler,
     pool: FramePool,
     looker: Looker,
     /// What the last picture looked like.
@@ -138,7 +137,6 @@ impl Stage {
             encoder: None,
             ladder: Ladder::default(),
             cadence: Cadence::default(),
-            scaler: Scaler::default(),
             pool: FramePool::default(),
             looker: Looker::default(),
             look: Look::default(),
@@ -311,7 +309,7 @@ impl Stage {
             return encoder.encode(frame, self.keyframe, &self.look, &mut self.scratch);
         }
         let scaled = self.pool.fill(rung.size, frame.captured, |small| {
-            self.scaler.scale(frame, small);
+            scale(frame, small);
             Ok::<(), Infallible>(())
         });
         match scaled {

@@ -139,7 +139,7 @@ impl Path {
 /// Peak signal-to-noise ratio of luma, dB; of the original at the picture's size, for a busy machine sends it smaller.
 fn psnr(original: &Frame, b: &Frame) -> f64 {
     let mut a = Frame::black(b.size(), original.captured);
-    super::scale::Scaler::default().scale(original, &mut a);
+    super::scale::scale(original, &mut a);
     let error: u64 = a.y().iter().zip(b.y()).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
     10.0 * (255.0 * 255.0 * a.y().len() as f64 / (error.max(1)) as f64).log10()
 }
@@ -178,7 +178,6 @@ fn a_low_rate_shrinks_the_picture_and_its_counter_stays_readable() {
     let mut path = Path::new(60_000);
     path.control.set_sending(true);
     let mut pattern = Pattern::new(Size::HD);
-    let mut scaler = super::scale::Scaler::default();
     for number in 100..110 {
         path.publish(&mut pattern, number);
         let unit = path.next_unit();
@@ -191,7 +190,7 @@ fn a_low_rate_shrinks_the_picture_and_its_counter_stays_readable() {
         assert_eq!(picture.size(), Size::new(320, 180));
         assert_eq!(read_counter(&picture), Some(number as u16));
         let mut large = Frame::black(Size::HD, Instant::now());
-        scaler.scale(&picture, &mut large);
+        super::scale::scale(&picture, &mut large);
         assert_eq!(read_counter(&large), Some(number as u16));
         std::thread::sleep(Duration::from_millis(70));
     }

@@ -5,7 +5,7 @@ use super::footage::{Footage, Scene};
 use super::frame::{Frame, Size};
 use super::h264::Encoder;
 use super::look::Looker;
-use super::scale::Scaler;
+use super::scale::scale;
 
 /// Pictures of a second.
 const SECOND: usize = 30;
@@ -33,10 +33,9 @@ impl Run {
 }
 
 fn shrunk(frames: &[Frame], size: Size) -> Vec<Frame> {
-    let mut scaler = Scaler::default();
     let shrink = |frame: &Frame| {
         let mut small = Frame::black(size, frame.captured);
-        scaler.scale(frame, &mut small);
+        scale(frame, &mut small);
         small
     };
     frames.iter().map(shrink).collect()

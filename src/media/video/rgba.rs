@@ -1,12 +1,13 @@
 //! Conversion for the screen, off the window's thread, at the size at which the screen shows it.
 //!
 //! A picture that is shown smaller than it is shrinks here, before it is converted: less to convert, to upload and to
-//! draw, and it looks better than what a graphics card makes of it.
+//! draw, and it looks better than what a graphics card makes of it. Where there is no graphics card one that is shown
+//! larger grows here, too: the driver takes several times as long for it.
 
 use super::frame::{Frame, Size};
 use super::latest::{Latest, Next};
 use super::pool::FramePool;
-use super::scale::Scaler;
+use super::scale::scale;
 use super::worker::{Stop, Worker};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ const POOL_CAPACITY: usize = 4;
 /// A picture shown with fewer than this many of its pixels (in percent) is shrunk; above, that costs more than it saves.
 const SHRINK_BELOW_PERCENT: u64 = 80;
 
+/// Pictures are not enlarged beyond this, pixels: what any driver takes as one.
+const MAX_SIDE: u32 = 4096;
+
 /// The order of a pixel's octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PixelOrder {
@@ -39,6 +43,7 @@ pub enum PixelOrder {
 pub struct DrawnSize {
     size: AtomicU64,
     bgra: AtomicBool,
+    exact: AtomicBool,
 }
 
 impl DrawnSize {
@@ -47,19 +52,38 @@ impl DrawnSize {
         self.size.store(u64::from(width) << 32 | u64::from(height), Ordering::Relaxed);
     }
 
+    /// With how many pixels of the screen it is drawn, across and down; `None` before it was.
+    pub fn size(&self) -> Option<(u16, u16)> {
+        let size = self.size.load(Ordering::Relaxed);
+        let side = |side: u64| u16::try_from(side & u64::from(u32::MAX)).ok().filter(|side| *side > 0);
+        Some((side(size >> 32)?, side(size)?))
+    }
+
     /// The order that its pixels are wanted in; RGBA before anybody said.
     pub fn set_order(&self, order: PixelOrder) {
         self.bgra.store(order == PixelOrder::Bgra, Ordering::Relaxed);
+    }
+
+    /// Whether it is wanted with just as many pixels as it is drawn with, be it enlarged; not before anybody said.
+    pub fn set_exact(&self, exact: bool) {
+        self.exact.store(exact, Ordering::Relaxed);
     }
 
     fn order(&self) -> PixelOrder {
         if self.bgra.load(Ordering::Relaxed) { PixelOrder::Bgra } else { PixelOrder::Rgba }
     }
 
-    /// The size for a picture of this size; never larger. It stays as it is until it was drawn once.
+    /// The size for a picture of this size; never larger, unless just that is wanted. It stays as it is until it was
+    /// drawn once.
     fn fit(&self, picture: Size) -> Size {
         let drawn = self.size.load(Ordering::Relaxed);
         let (width, height) = ((drawn >> 32) as u32, drawn as u32);
+        if self.exact.load(Ordering::Relaxed)
+            && (1..=MAX_SIDE).contains(&width)
+            && (1..=MAX_SIDE).contains(&height)
+        {
+            return Size::new(width, height);
+        }
         let pixels = u64::from(picture.width) * u64::from(picture.height);
         let inside = (1..=picture.width).contains(&width) && (1..=picture.height).contains(&height);
         let fewer = u64::from(width) * u64::from(height) * 100 < pixels * SHRINK_BELOW_PERCENT;
@@ -104,12 +128,12 @@ impl RgbaConverter {
         let mut reader = frames.reader();
         let body = move |stop: &Stop| {
             let mut pool = Vec::new();
-            let (mut scaler, mut small) = (Scaler::default(), FramePool::default());
+            let mut small = FramePool::default();
             while !stop.is_set() {
                 match reader.wait(STOP_POLL) {
                     Next::Value(frame) => {
                         let original = frame.size();
-                        let frame = shrink(frame, drawn.fit(original), &mut scaler, &mut small);
+                        let frame = shrink(frame, drawn.fit(original), &mut small);
                         match convert(&mut pool, &frame, original, drawn.order()) {
                             Ok(image) => out.publish(image),
                             Err(error) => tracing::error!(%error, "picture not converted"),
@@ -132,12 +156,12 @@ impl RgbaConverter {
     pub fn stop(self) {}
 }
 
-fn shrink(frame: Arc<Frame>, size: Size, scaler: &mut Scaler, pool: &mut FramePool) -> Arc<Frame> {
+fn shrink(frame: Arc<Frame>, size: Size, pool: &mut FramePool) -> Arc<Frame> {
     if frame.size() == size {
         return frame;
     }
     let shrunk = pool.fill(size, frame.captured, |small| {
-        scaler.scale(&frame, small);
+        scale(&frame, small);
         Ok::<(), Infallible>(())
     });
     match shrunk {
@@ -244,6 +268,23 @@ mod tests {
         assert_eq!((image.width, image.height), (1280, 720));
         frames.close();
         converter.stop();
+    }
+
+    #[test]
+    fn a_picture_that_is_wanted_exactly_is_enlarged_too_within_reason() {
+        let drawn = DrawnSize::default();
+        drawn.set_exact(true);
+        assert_eq!(drawn.fit(Size::HD), Size::HD, "nobody knows yet how it is drawn");
+        for (size, expected) in [
+            ((832, 468), Size::new(832, 468)),
+            ((1270, 715), Size::new(1270, 715)),
+            ((1920, 1080), Size::FULL_HD),
+            ((0, 10), Size::HD),
+            ((7680, 4320), Size::HD),
+        ] {
+            drawn.set(size.0, size.1);
+            assert_eq!(drawn.fit(Size::HD), expected);
+        }
     }
 
     #[test]
