@@ -36,10 +36,10 @@
 //! | `video-encoder`, `video-receiver` | H.264 and VP8 |
 //! | `video-rgba` (2, window only) | converts pictures for the screen |
 //! | `video-recorder` (on demand) | writes what arrives to a file |
-//! | `audio` | Opus and playout, in steps of 10 ms |
+//! | `audio` | Opus and playout, in steps of 10 ms; scheduled in real time where the system grants it |
 //! | `audio-devices` | opens and watches microphone and speaker |
 //! | `ringer` (window only) | rings, and tries out speaker and microphone; opens a device only while it does |
-//! | `audio-pulse` | the connection to the sound server: moves samples between its socket and the rings |
+//! | `audio-pulse` | the connection to the sound server: moves samples between its socket and the rings; in real time, too |
 //! | the sound library's own | its callbacks only move samples through rings |
 //!
 //! Wherever a picture waits for a slower stage it waits in a [`media::video::latest::Latest`], one frame and never a
@@ -75,6 +75,9 @@
 //! * The other side's picture does not go through the toolkit's textures: where there is no graphics card, drawing it
 //!   as one took half of the window's own processor time. It is uploaded in the window's order of colours and copied
 //!   by the driver (`ui::screen`).
+//! * Whoever shows a picture smaller than it comes says so (`view`), and gets no more pixels than are seen: in a window of
+//!   the usual size that is half the work for both sides. Without a graphics card a picture is also enlarged by us, not by
+//!   the driver, which takes several times as long.
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]

@@ -105,7 +105,7 @@ pub struct IceCandidate {
 }
 
 /// What one participant says to another about a call; travels as `video-offer`, `video-answer`,
-/// `new-ice-candidate`, `hang-up` and the extensions `media-state` and `path-check`.
+/// `new-ice-candidate`, `hang-up` and the extensions `media-state`, `view` and `path-check`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// `video-offer`. `extended` is true when the sender announced Ahoy's extensions in it: a peer without them
@@ -128,6 +128,15 @@ pub enum Signal {
         audio: bool,
         /// Camera on.
         video: bool,
+    },
+    /// `view` (extension): the sender shows the other side's picture with so many pixels, so that a larger one is made
+    /// for nothing: what `scaleResolutionDownTo` is in a page's own hands (W3C WebRTC Extensions). Without it the
+    /// picture is sent as large as can be.
+    View {
+        /// Pixels across, at least 1.
+        width: u16,
+        /// Pixels down, at least 1.
+        height: u16,
     },
     /// `path-check` (extension): the sender hears nothing of the media, and asks over the server whether the other
     /// side is there to make a new path with; or answers that question.

@@ -346,8 +346,8 @@ impl Call {
                 Reconnecting => self.invited(now),
                 Dialing | Ringing | Connecting | Connected | Ended(_) => {}
             },
-            // For the window alone; see `heard_of` for what it tells about the other side.
-            Signal::MediaState { .. } => match self.state {
+            // For window and encoder alone; see `heard_of` for what they tell about the other side.
+            Signal::MediaState { .. } | Signal::View { .. } => match self.state {
                 Dialing | Ringing | Connecting | Connected | Reconnecting | Ended(_) => {}
             },
         }

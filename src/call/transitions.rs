@@ -270,6 +270,7 @@ impl Call {
             Signal::Offer { extended: true, .. }
             | Signal::HangUp(Some(_))
             | Signal::MediaState { .. }
+            | Signal::View { .. }
             | Signal::PathCheck { .. } => self.dialect = Dialect::Extended,
             Signal::Answer(_) | Signal::Candidate(_) | Signal::HangUp(None) => {}
         }

@@ -148,7 +148,7 @@ impl Engine {
                     self.with_call(ActiveCall::handle_timeout);
                 }
                 _ = figures.tick(), if self.call.is_some() => {
-                    self.with_call(|call, context, _| call.ask_figures(context));
+                    self.with_call(|call, context, _| call.look_around(context));
                     continue;
                 }
             }
@@ -295,6 +295,7 @@ impl Engine {
                 | Signal::Candidate(_)
                 | Signal::HangUp(_)
                 | Signal::MediaState { .. }
+                | Signal::View { .. }
                 | Signal::PathCheck { .. } => false,
             };
             let heard = signal.clone();
@@ -346,6 +347,7 @@ impl Engine {
             | Signal::Candidate(_)
             | Signal::HangUp(_)
             | Signal::PathCheck { .. }
+            | Signal::View { .. }
             | Signal::MediaState { .. } => tracing::debug!("a signal from outside the call was ignored"),
         }
     }

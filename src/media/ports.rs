@@ -134,6 +134,8 @@ pub struct SendControl {
     video_codec: CodecCell,
     /// Macroblocks of a picture that the other side decodes 30 times a second.
     video_macroblocks: AtomicU32,
+    /// Width and height with which the other side shows our picture, 16 bits each; 0: as large as it is.
+    video_view: AtomicU32,
     video_bits_per_second: AtomicU32,
     audio_bits_per_second: AtomicU32,
     /// Share of packets that the remote lost, in 1/256 (RFC 3550 section 6.4.1).
@@ -152,6 +154,7 @@ impl SendControl {
         Self {
             video_codec: CodecCell::new(VideoCodec::H264),
             video_macroblocks: AtomicU32::new(LEVEL_31_MACROBLOCKS),
+            video_view: AtomicU32::new(0),
             video_bits_per_second: AtomicU32::new(video_bits_per_second),
             audio_bits_per_second: AtomicU32::new(32_000),
             audio_loss_256th: AtomicU32::new(0),
@@ -187,6 +190,18 @@ impl SendControl {
     /// Sets what the other side said that it decodes; before it did, 720p30.
     pub fn set_video_macroblocks(&self, value: u32) {
         self.video_macroblocks.store(value, Ordering::Relaxed);
+    }
+
+    /// Width and height with which the other side shows our picture, if it says so: a larger one is for nothing.
+    pub fn video_view(&self) -> Option<(u16, u16)> {
+        let view = self.video_view.load(Ordering::Relaxed);
+        (view != 0).then_some(((view >> 16) as u16, view as u16))
+    }
+
+    /// Sets what the other side says of that.
+    pub fn set_video_view(&self, view: Option<(u16, u16)>) {
+        let packed = view.map_or(0, |(width, height)| u32::from(width) << 16 | u32::from(height));
+        self.video_view.store(packed, Ordering::Relaxed);
     }
 
     /// Target of the video encoder, bits per second.

@@ -24,6 +24,8 @@ pub mod kind {
     pub const HANG_UP: &str = "hang-up";
     /// Extension: whether microphone and camera are on.
     pub const MEDIA_STATE: &str = "media-state";
+    /// Extension: how large the sender shows the other side's picture.
+    pub const VIEW: &str = "view";
     /// Extension: the sender hears nothing of the call's media; the other side answers if it is still in the call.
     pub const PATH_CHECK: &str = "path-check";
     /// Extension, server to client: the token by which this session can be resumed.
@@ -41,8 +43,8 @@ pub mod kind {
     pub(crate) const OF_THE_SERVER: [&str; 8] =
         [ID, REJECT_USERNAME, USER_LIST, SESSION, USER_JOINED, USER_LEFT, UNDELIVERABLE, ERROR];
     /// What concerns a call.
-    pub(crate) const OF_A_CALL: [&str; 6] =
-        [VIDEO_OFFER, VIDEO_ANSWER, NEW_ICE_CANDIDATE, HANG_UP, MEDIA_STATE, PATH_CHECK];
+    pub(crate) const OF_A_CALL: [&str; 7] =
+        [VIDEO_OFFER, VIDEO_ANSWER, NEW_ICE_CANDIDATE, HANG_UP, MEDIA_STATE, VIEW, PATH_CHECK];
 }
 
 /// Why a text is no message; the sender's fault.

@@ -146,6 +146,10 @@ pub fn decode(text: &str) -> Result<Incoming, DecodeError> {
             let flag = |field| flag(&envelope, kind::MEDIA_STATE, field);
             Signal::MediaState { audio: flag("audio")?, video: flag("video")? }
         }
+        kind::VIEW => {
+            let pixels = |field| pixels(&envelope, kind::VIEW, field);
+            Signal::View { width: pixels("width")?, height: pixels("height")? }
+        }
         kind::PATH_CHECK => Signal::PathCheck { answer: flag(&envelope, kind::PATH_CHECK, "answer")? },
         other => return Ok(Incoming::Other(other.into())),
     };
@@ -198,7 +202,7 @@ pub fn encode_message(name: &str, text: &str, to: Option<&str>, id: &Value, date
     }
 }
 
-/// `video-offer`, `video-answer`, `new-ice-candidate`, `hang-up`, `media-state` or `path-check`, to one user.
+/// `video-offer`, `video-answer`, `new-ice-candidate`, `hang-up`, `media-state`, `view` or `path-check`, to one user.
 pub fn encode_signal(name: &str, to: &str, signal: &Signal) -> String {
     let envelope = match signal {
         Signal::Offer { description, extended } => {
@@ -221,6 +225,9 @@ pub fn encode_signal(name: &str, to: &str, signal: &Signal) -> String {
         Signal::MediaState { audio, video } => {
             Envelope::new(kind::MEDIA_STATE).with("audio", *audio).with("video", *video)
         }
+        Signal::View { width, height } => {
+            Envelope::new(kind::VIEW).with("width", *width).with("height", *height)
+        }
         Signal::PathCheck { answer } => Envelope::new(kind::PATH_CHECK).with("answer", *answer),
     };
     envelope.with("name", name).to(to).to_json()
@@ -239,6 +246,15 @@ fn flag(envelope: &Envelope, kind: &'static str, field: &'static str) -> Result<
         .field(field)
         .and_then(Value::as_bool)
         .ok_or_else(|| unusable(kind, field, "it is neither true nor false"))
+}
+
+fn pixels(envelope: &Envelope, kind: &'static str, field: &'static str) -> Result<u16, DecodeError> {
+    envelope
+        .field(field)
+        .and_then(Value::as_u64)
+        .and_then(|pixels| u16::try_from(pixels).ok())
+        .filter(|pixels| *pixels > 0)
+        .ok_or_else(|| unusable(kind, field, "it is no number of pixels from 1 to 65535"))
 }
 
 /// `sdp`: an `RTCSessionDescription`, or (some pages written after the article's prose) its bare text.

@@ -31,6 +31,7 @@ fn every_signal_survives_the_wire() {
         Signal::Candidate(IceCandidate::default()),
         Signal::HangUp(None),
         Signal::MediaState { audio: true, video: false },
+        Signal::View { width: 832, height: 468 },
     ];
     use HangUpReason::*;
     signals.extend([Ended, Declined, Busy, NoAnswer, Cancelled, Failed].map(|why| Signal::HangUp(Some(why))));
@@ -127,6 +128,9 @@ fn unusable_messages_are_errors() {
         r#"{"type":"new-ice-candidate","candidate":{"candidate":"","sdpMLineIndex":-1}}"#,
         r#"{"type":"media-state","audio":true}"#,
         r#"{"type":"media-state","audio":"yes","video":true}"#,
+        r#"{"type":"view","width":832}"#,
+        r#"{"type":"view","width":0,"height":468}"#,
+        r#"{"type":"view","width":832,"height":-1}"#,
     ] {
         assert!(decode(text).is_err(), "accepted: {text}");
     }

@@ -111,7 +111,7 @@ impl Page {
                     out.send(Signal::HangUp(None));
                 }
             }
-            Signal::MediaState { .. } | Signal::PathCheck { .. } => {}
+            Signal::MediaState { .. } | Signal::View { .. } | Signal::PathCheck { .. } => {}
         }
     }
 

@@ -47,6 +47,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Signal::Candidate(IceCandidate::default())),
         1 => reason.prop_map(Signal::HangUp),
         1 => Just(Signal::MediaState { audio: true, video: false }),
+        1 => Just(Signal::View { width: 640, height: 360 }),
         2 => any::<bool>().prop_map(|answer| Signal::PathCheck { answer }),
     ];
     prop_oneof![

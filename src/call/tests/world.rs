@@ -280,6 +280,7 @@ impl World {
                 Signal::Answer(_)
                 | Signal::HangUp(_)
                 | Signal::MediaState { .. }
+                | Signal::View { .. }
                 | Signal::PathCheck { .. } => arrives,
             };
             self.push(arrives, 1 - who, What::Deliver(signal));

@@ -97,6 +97,21 @@ impl ActiveCall {
         self.send(&Signal::MediaState { audio: microphone, video: camera }, context);
     }
 
+    /// Tells the other side how large its picture is shown, if that is news. A window that is being dragged larger says
+    /// nothing before it rests: each size costs the other side a keyframe.
+    pub(super) fn tell_view(&mut self, context: &Context<'_>) {
+        let view = self.remote_picture.drawn.size();
+        let rests = std::mem::replace(&mut self.last_view, view) == view;
+        if self.phase() == Phase::Connected
+            && rests
+            && view != self.told_view
+            && let Some((width, height)) = view
+        {
+            self.told_view = view;
+            self.send(&Signal::View { width, height }, context);
+        }
+    }
+
     pub(super) fn open_media(&mut self, context: &Context<'_>) {
         let Some(ports) = self.media_ports.take() else { return };
         self.media_open = true;

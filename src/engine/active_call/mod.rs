@@ -63,6 +63,11 @@ pub(in crate::engine) struct ActiveCall {
     has_microphone: bool,
     remote_audio: bool,
     remote_video: bool,
+    /// How large the other side shows our picture.
+    remote_view: Option<(u16, u16)>,
+    /// How large we showed its picture when we looked last, and what we told of that.
+    last_view: Option<(u16, u16)>,
+    told_view: Option<(u16, u16)>,
     sound_levels: Latest<SoundLevels>,
     volume: f32,
     /// The other side's description has a picture to send in it.
@@ -97,6 +102,9 @@ impl ActiveCall {
             has_microphone: true,
             remote_audio: true,
             remote_video: true,
+            remote_view: None,
+            last_view: None,
+            told_view: None,
             sound_levels: Latest::new(),
             volume: 1.0,
             offers_picture: true,
@@ -189,6 +197,10 @@ impl ActiveCall {
                     self.tell_media_state(context);
                 }
             }
+            Event::Signal(Signal::View { width, height }) => {
+                self.remote_view = Some((*width, *height));
+                self.control.set_video_view(self.remote_view);
+            }
             Event::RemoteTracks { video, .. } => self.offers_picture = *video,
             Event::Answer { video } | Event::CallBack { video } => self.camera_muted = !video,
             _ => {}
@@ -199,6 +211,8 @@ impl ActiveCall {
         let is = self.phase();
         if was != Phase::Connected && is == Phase::Connected {
             self.tell_media_state(context);
+            // What was said while the path was gone may be lost.
+            self.told_view = None;
         }
         if was == Phase::Connected
             && is == Phase::Reconnecting
@@ -244,8 +258,9 @@ impl ActiveCall {
         self.handle(event, context, now);
     }
 
-    /// Asks for new figures.
-    pub(in crate::engine) fn ask_figures(&self, context: &Context<'_>) {
+    /// Asks for new figures, and tells the other side if its picture is shown larger or smaller by now.
+    pub(in crate::engine) fn look_around(&mut self, context: &Context<'_>) {
+        self.tell_view(context);
         if self.media_open {
             // A desk that is busy opening a device answers the next time.
             context.desk.order(DeskOrder::Report(self.id()));
@@ -345,6 +360,7 @@ impl ActiveCall {
         let (feedback_sender, feedback) = mpsc::channel(FEEDBACK_CAPACITY);
         let max_bits_per_second = context.options.max_bits_per_second(context.settings);
         self.control = Arc::new(SendControl::new(START_BITS_PER_SECOND.min(max_bits_per_second)));
+        self.control.set_video_view(self.remote_view);
         self.media_ports = Some(MediaPorts {
             video_out: video_sender,
             audio_out: audio_sender,

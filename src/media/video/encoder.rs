@@ -267,6 +267,7 @@ impl Stage {
             coarseness: self.encoder.as_ref().and_then(Encoder::coarseness),
             samples_per_second: self.load.samples_per_second(),
             macroblocks: self.control.video_macroblocks().min(LEVEL_40_MACROBLOCKS),
+            view: self.control.video_view().map(|(width, height)| Size::new(width.into(), height.into())),
         };
         self.ladder.choose(&situation, now)
     }

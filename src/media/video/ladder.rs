@@ -37,6 +37,25 @@ pub(crate) struct Situation {
     pub(crate) samples_per_second: f64,
     /// Macroblocks of a picture that the other side is able to decode.
     pub(crate) macroblocks: u32,
+    /// With how many pixels the other side shows it, if it says.
+    pub(crate) view: Option<Size>,
+}
+
+impl Situation {
+    /// Size of the picture on this step: no larger than the other side can decode, and than it shows.
+    fn size(&self, step: &Step) -> Size {
+        let carried = fit(self.source, step.area, self.macroblocks);
+        self.seen().filter(|seen| seen.width < carried.width).unwrap_or(carried)
+    }
+
+    /// Just as large as it is shown, if that is known and clearly less than there is; no smaller than the lowest step.
+    fn seen(&self) -> Option<Size> {
+        let pixels = |size: Size| f64::from(size.width) * f64::from(size.height);
+        let least = MOTION[MOTION.len() - 1].area;
+        let view = self.view.map(|view| if pixels(view) < pixels(least) { least } else { view })?;
+        let seen = fit(self.source, view, self.macroblocks);
+        (pixels(seen) < pixels(self.source) * SHRUNK).then_some(seen)
+    }
 }
 
 /// One step: needs at least this many bits per second for lively pictures.
@@ -111,6 +130,10 @@ const RESTING_FOR: Duration = Duration::from_secs(3);
 /// Weight of the newest picture in the smoothed share.
 const MOVING_WEIGHT: f64 = 0.05;
 
+/// To be shown with less than this share of its pixels a picture is made smaller here; with more, it costs less to do
+/// that where it is shown.
+const SHRUNK: f64 = 0.8;
+
 /// Macroblocks of either dimension: √(8 × MaxFS) (ITU-T H.264 section A.3.1).
 fn longest(macroblocks: u32) -> u32 {
     (8 * macroblocks).isqrt()
@@ -130,6 +153,8 @@ pub(crate) struct Ladder {
     need: f64,
     coarse_since: Option<Instant>,
     fine_since: Option<Instant>,
+    /// The largest size that the other side has a use for.
+    seen: Option<Size>,
     /// Smoothed share that moves.
     moving: f64,
     resting_since: Option<Instant>,
@@ -148,6 +173,7 @@ impl Default for Ladder {
             need: 1.0,
             coarse_since: None,
             fine_since: None,
+            seen: None,
             moving: 1.0,
             resting_since: None,
             detail: false,
@@ -161,10 +187,12 @@ impl Ladder {
         self.started.get_or_insert(now);
         self.judge_motion(&situation.look, now);
         self.judge_quality(situation, now);
+        let shown_anew = self.follow_view(situation.seen(), now);
         let top = self.top(situation);
         let fits = self.best(situation, 1.0).max(top);
         let next = match self.present {
             None => fits,
+            Some(present) if shown_anew => present.min(fits).max(top),
             Some(present) if present < top => top,
             Some(present) if fits < present => self.climb(present, fits, now),
             Some(present) => {
@@ -181,7 +209,7 @@ impl Ladder {
             self.enter(next, now);
         }
         let step = &self.steps()[next];
-        Rung { size: fit(situation.source, step.area, situation.macroblocks), fps: step.fps }
+        Rung { size: situation.size(step), fps: step.fps }
     }
 
     fn steps(&self) -> &'static [Step; 9] {
@@ -199,15 +227,14 @@ impl Ladder {
     fn top(&self, situation: &Situation) -> usize {
         let steps = self.steps();
         let affordable = |step: &Step| {
-            let size = fit(situation.source, step.area, situation.macroblocks);
+            let size = situation.size(step);
             let samples = f64::from(size.width) * f64::from(size.height) * f64::from(step.fps);
             samples <= situation.samples_per_second
         };
         let top = steps.iter().position(affordable).unwrap_or(steps.len() - 1);
-        // Of steps that come to the same because the source is small, or the other side's decoder, the cheapest.
-        let rung = |index: usize| {
-            (fit(situation.source, steps[index].area, situation.macroblocks), steps[index].fps)
-        };
+        // Of steps that come to the same because the source is small, or the other side's decoder or view of it, the
+        // cheapest.
+        let rung = |index: usize| (situation.size(&steps[index]), steps[index].fps);
         (top..steps.len()).take_while(|&index| rung(index) == rung(top)).last().unwrap_or(top)
     }
 
@@ -226,6 +253,16 @@ impl Ladder {
             return present;
         }
         *best
+    }
+
+    /// Whether the picture is shown in another size from now on. One that is shown larger is to be as sharp at once, and
+    /// one that is shown smaller was no climb that failed.
+    fn follow_view(&mut self, seen: Option<Size>, now: Instant) -> bool {
+        let is_another = std::mem::replace(&mut self.seen, seen) != seen;
+        if is_another {
+            (self.started, self.climb_after, self.climbed) = (Some(now), CLIMB_AFTER, None);
+        }
+        is_another
     }
 
     /// The former height was no failure, and is climbed to as quickly as at the start.

@@ -23,6 +23,7 @@ fn situation(bits_per_second: u32) -> Situation {
         coarseness: None,
         samples_per_second: f64::INFINITY,
         macroblocks: LEVEL_31,
+        view: None,
     }
 }
 
@@ -250,4 +251,35 @@ fn a_small_camera_is_never_enlarged() {
     let mut climb = Climb::new(&Situation { source, ..situation(3_000_000) });
     climb.run(Duration::from_secs(5), |_| Situation { source, ..situation(3_000_000) });
     assert_eq!(climb.rung, Rung { size: source, fps: 30 });
+}
+
+#[test]
+fn a_picture_is_no_larger_than_it_is_seen() {
+    let seen = |width, height| Situation { view: Some(Size::new(width, height)), ..situation(2_000_000) };
+    for (view, size) in [
+        ((832, 468), Size::new(832, 468)),
+        ((1000, 562), Size::new(998, 562)),
+        ((1200, 675), Size::HD),
+        ((1920, 1080), Size::HD),
+        ((1, 1), Size::new(320, 180)),
+    ] {
+        let climb = Climb::new(&seen(view.0, view.1));
+        assert_eq!((climb.rung.size, climb.rung.fps), (size, 30), "{view:?}");
+    }
+    let narrow = Situation { view: Some(Size::new(832, 468)), ..situation(300_000) };
+    assert_eq!(Climb::new(&narrow).rung.size, Size::new(640, 360), "the path carries less than is seen");
+}
+
+#[test]
+fn a_view_that_grows_is_filled_at_once_however_often_it_does() {
+    let seen = |width, height| Situation { view: Some(Size::new(width, height)), ..situation(2_000_000) };
+    let mut climb = Climb::new(&seen(832, 468));
+    climb.run(Duration::from_secs(20), |_| seen(832, 468));
+    assert_eq!((climb.rung.size, climb.changes), (Size::new(832, 468), 0));
+    for change in 1..=5 {
+        let waited = climb.seconds_until(seen(1280, 720), Size::HD);
+        assert!(waited <= 0.05, "{waited} s");
+        climb.run(Duration::from_secs(3), |_| seen(832, 468));
+        assert_eq!((climb.rung.size, climb.changes), (Size::new(832, 468), 2 * change));
+    }
 }

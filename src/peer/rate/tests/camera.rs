@@ -77,6 +77,7 @@ impl Camera {
                 coarseness: self.rate.as_ref().and_then(|(_, rate)| rate.coarseness()),
                 samples_per_second: f64::INFINITY,
                 macroblocks: 3600,
+                view: None,
             },
             now,
         );
