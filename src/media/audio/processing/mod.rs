@@ -12,6 +12,7 @@
 
 mod canceller;
 mod drift;
+mod high_pass;
 mod noise;
 #[cfg(test)]
 mod room;
@@ -23,9 +24,9 @@ use super::{BLOCK, FRAME, SAMPLE_RATE};
 use crate::config::SoundProcessing;
 use canceller::Canceller;
 pub use drift::Drift;
+use high_pass::HighPass;
 use noise::{Noise, PART};
 use sonora::config::{AdaptiveDigital, GainController2, MaxProcessingRate, Pipeline};
-use sonora::high_pass_filter::HighPassFilter;
 use sonora::three_band_filter_bank::ThreeBandFilterBank;
 use sonora::{AudioProcessing, Config, StreamConfig};
 pub use sonora_ns::config::SuppressionLevel;
@@ -55,9 +56,8 @@ pub struct Processing {
     canceller: Option<Canceller>,
     noise: Option<Noise>,
     gain: Option<AudioProcessing>,
-    /// Takes away hum and the thump of a desk: they are no speech, and would only cost the others their precision.
-    high_pass: HighPassFilter,
-    filtered: [Vec<f32>; 1],
+    high_pass: HighPass,
+    filtered: Vec<f32>,
     split: ThreeBandFilterBank,
     split_reference: ThreeBandFilterBank,
     merge: ThreeBandFilterBank,
@@ -96,8 +96,8 @@ impl Processing {
             canceller: None,
             noise: None,
             gain: None,
-            high_pass: HighPassFilter::new(SAMPLE_RATE as i32, 1),
-            filtered: [Vec::with_capacity(FRAME)],
+            high_pass: HighPass::new(),
+            filtered: Vec::with_capacity(FRAME),
             split: ThreeBandFilterBank::new(),
             split_reference: ThreeBandFilterBank::new(),
             merge: ThreeBandFilterBank::new(),
@@ -161,16 +161,15 @@ impl Processing {
         if self.switches == SoundProcessing::OFF {
             return;
         }
-        let [filtered] = &mut self.filtered;
+        let filtered = &mut self.filtered;
         filtered.clear();
         filtered.extend(frame.iter().map(|sample| finite(*sample) * FULL_SCALE));
         let overdriven = filtered.iter().any(|sample| sample.abs() >= OVERDRIVEN);
-        self.high_pass.process_channels(&mut self.filtered);
+        self.high_pass.process(filtered);
         if self.canceller.is_some() || self.noise.is_some() {
             self.clean(overdriven);
         }
-        let [filtered] = &self.filtered;
-        for (sample, filtered) in frame.iter_mut().zip(filtered) {
+        for (sample, filtered) in frame.iter_mut().zip(&self.filtered) {
             *sample = filtered / FULL_SCALE;
         }
         if let Some(gain) = &mut self.gain {
@@ -187,7 +186,7 @@ impl Processing {
 
     /// What works in bands.
     fn clean(&mut self, overdriven: bool) {
-        let [sound] = &mut self.filtered;
+        let sound = &mut self.filtered;
         let mut bands: Bands = [[0.0; FRAME / 3]; 3];
         for (at, block) in sound.as_chunks::<BLOCK>().0.iter().enumerate() {
             let mut part = [[0.0; PART]; 3];
