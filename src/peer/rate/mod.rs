@@ -98,7 +98,7 @@ pub(super) struct Estimator {
     waiting: Option<Instant>,
     /// The estimate before the remote fell silent.
     former: Option<f64>,
-    /// Since when packets take the present way: what became of earlier ones says nothing of it.
+    /// Since when packets take the present way, or the path is back: what became of earlier ones says nothing of it.
     way_since: Option<Instant>,
     next_decay: Option<Instant>,
     /// What the remote said it can receive (REMB).
@@ -160,9 +160,11 @@ impl Estimator {
         }
         self.waiting = None;
         self.next_decay = None;
-        let former = self.former.take();
-        if let Some(former) = former {
-            self.come_back(now, former);
+        if let Some(former) = self.former.take() {
+            // What was sent into the silence was lost with the path, or lay with a machine that slept: neither its loss
+            // nor its delay says anything of what comes now.
+            self.way_since = Some(now);
+            return self.come_back(now, former);
         }
         if let Some(newest) = outcomes.iter().map(|outcome| outcome.departed).max() {
             self.flight.handle_report(now, newest);
@@ -193,10 +195,7 @@ impl Estimator {
         let surplus_ms = self.queue.surplus_ms();
         let seen = Seen { supply_is_low, queue_is_long, surplus_ms, throughput };
         let delay = self.delay.handle_feedback(now, outcomes, &seen, rtt);
-        // What was sent into the silence was lost with the path, not to congestion.
-        if former.is_none() {
-            self.loss.handle_feedback(now, outcomes, delay, throughput);
-        }
+        self.loss.handle_feedback(now, outcomes, delay, throughput);
         self.combine(now);
         if let Some(probe) = measured.filter(|_| self.delay.is_overused()) {
             tracing::debug!(?probe, estimate = self.target, "a probe arrived while the queue grew");

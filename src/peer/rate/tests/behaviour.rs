@@ -171,6 +171,21 @@ fn a_blackout_is_forgotten_soon_after_its_end() {
 }
 
 #[test]
+fn a_receiver_that_slept_is_sent_as_much_as_before_when_it_wakes() {
+    for length in [2, 12] {
+        let mut path = Path::new(5_000_000.0, 9);
+        path.sleeps.push(s(20)..s(20 + length));
+        let network = alone(path, MAX, s(60));
+        let flow = &network.flows[0];
+        timeline("sleep", flow, s(60));
+        let back = flow.reaches(s(20 + length), 1_500_000.0);
+        println!("back after {back:?}");
+        assert!(back.is_some_and(|time| time < s(1)), "{back:?}");
+        assert!(flow.mean(s(21 + length)..s(60)) > 1_700_000.0);
+    }
+}
+
+#[test]
 fn a_receiver_without_time_is_not_congestion() {
     for (supply, stalls, least) in
         [(f64::INFINITY, 60, 1_800_000.0), (f64::INFINITY, 150, 700_000.0), (100_000.0, 150, 1_500_000.0)]

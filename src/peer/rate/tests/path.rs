@@ -42,6 +42,8 @@ pub(super) struct Path {
     pub(super) ordered: bool,
     /// Nothing gets through, either way.
     pub(super) blackouts: Vec<Range<Duration>>,
+    /// The receiver's machine sleeps: what arrives meanwhile is read when it wakes.
+    pub(super) sleeps: Vec<Range<Duration>>,
     /// The receiver's process stands still at random for up to so long, about three times a second.
     pub(super) stalls: Duration,
     /// The way back is as busy as the way there, as in a call between two alike.
@@ -67,6 +69,7 @@ impl Path {
             ordered: false,
             last: Duration::ZERO,
             blackouts: Vec::new(),
+            sleeps: Vec::new(),
             stalls: Duration::ZERO,
             symmetric: false,
             chatter: 0,
@@ -123,6 +126,7 @@ impl Path {
             arrives = arrives.max(self.last);
             self.last = arrives;
         }
-        (!self.is_lost()).then_some(arrives)
+        let woken = self.sleeps.iter().find(|sleep| sleep.contains(&arrives)).map(|sleep| sleep.end);
+        (!self.is_lost()).then_some(woken.unwrap_or(arrives))
     }
 }
