@@ -131,7 +131,7 @@ const RESTING_FOR: Duration = Duration::from_secs(3);
 const MOVING_WEIGHT: f64 = 0.05;
 
 /// To be shown with less than this share of its pixels a picture is made smaller here; with more, it costs less to do
-/// that where it is shown.
+/// that where it is shown: [`super::rgba`] shrinks from the same share on.
 const SHRUNK: f64 = 0.8;
 
 /// Macroblocks of either dimension: √(8 × MaxFS) (ITU-T H.264 section A.3.1).

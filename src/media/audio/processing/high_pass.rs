@@ -2,13 +2,13 @@
 //!
 //! Driven by [`Processing`](super::Processing), frame by frame. A Butterworth filter of the second order (R.
 //! Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients", high-pass), in the transposed
-//! direct form II. WebRTC's own, of the sixth order and steep at 100 Hz, cuts into deep voices and smears what is left: of
-//! one whose lowest tone is about 90 Hz it costs 0.8 PESQ by itself, this one 0.06.
+//! direct form II. WebRTC's own, of the sixth order and steep at 100 Hz, cuts into deep voices: of
+//! two men's voices of a speech synthesizer, over files, it alone costs 0.8 PESQ, this one 0.06.
 
 use super::SAMPLE_RATE;
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
-/// Here the sound is weaker by 3 dB, hertz: below the lowest tone of a deep voice. 50 Hz is weaker by 9 dB, 20 Hz by 24.
+/// Here the sound is weaker by 3 dB, hertz: a deep voice hardly loses any of it. 50 Hz is weaker by 9 dB, 20 Hz by 24.
 const CUT_OFF_HERTZ: f64 = 80.0;
 
 /// The filter and what it remembers.
