@@ -21,9 +21,9 @@ const MAX_SOUND_REQUESTS: u8 = 1;
 /// Longest round trip on which sound is asked for: a listener bears 150 ms (ITU-T G.114), and some of it is spent
 /// elsewhere.
 const MAX_SOUND_RTT: Duration = Duration::from_millis(100);
-/// Where packets of sound carry earlier ones, what is missing is not asked for until this long after the last such
-/// packet: a pause in speech has none.
-const CARRIED_FOR: Duration = Duration::from_secs(2);
+/// Where packets of sound carry earlier ones, what is missing is not asked for until so many have come that carry none:
+/// a second of speech, and far more of a pause, of which few are sent and none carries.
+const CARRIED_FOR: u32 = 50;
 /// A packet that has been missing for this long is of no use any more; the picture gives up sooner as a rule.
 const MAX_AGE: Duration = Duration::from_secs(2);
 /// Packets that may be missing at once, whatever the picture's own limit. Beyond it, all are given up.
@@ -138,8 +138,8 @@ pub(in crate::peer) struct Gaps {
     /// Retransmissions come on a stream of their own, so an original is known for one.
     marked_repairs: bool,
     sound: bool,
-    /// Missing sound comes by itself until then.
-    carried_until: Option<Instant>,
+    /// Missing sound comes by itself for so many packets more.
+    carried_for: u32,
     highest: Option<i64>,
     missing: BTreeMap<i64, Missing>,
     /// Which of the last [`WINDOW`] sequence numbers came, one bit each.
@@ -156,7 +156,7 @@ impl Gaps {
         Self {
             marked_repairs,
             sound: false,
-            carried_until: None,
+            carried_for: 0,
             highest: None,
             missing: BTreeMap::new(),
             seen: [0; WINDOW as usize / 64],
@@ -177,9 +177,10 @@ impl Gaps {
         self.sound
     }
 
-    /// A packet came that carries an earlier one: what is missing comes with the next ones, sooner than if asked for.
-    pub(in crate::peer) fn note_carrier(&mut self, now: Instant) {
-        self.carried_until = Some(now + CARRIED_FOR);
+    /// A packet of sound came, which carries an earlier one or not. If so, what is missing comes with the next ones,
+    /// sooner than if asked for.
+    pub(in crate::peer) fn note_carrier(&mut self, carries: bool) {
+        self.carried_for = if carries { CARRIED_FOR } else { self.carried_for.saturating_sub(1) };
     }
 
     /// The round-trip time as the transport has measured it.
@@ -302,8 +303,7 @@ impl Gaps {
 
     /// Appends the sequence numbers to ask for now, in order.
     pub(in crate::peer) fn poll_requests(&mut self, now: Instant, wanted: &mut Vec<u16>) {
-        let carried = self.carried_until.is_some_and(|until| now < until);
-        if self.sound && (carried || self.rtt.unwrap_or(DEFAULT_RTT) > MAX_SOUND_RTT) {
+        if self.sound && (self.carried_for > 0 || self.rtt.unwrap_or(DEFAULT_RTT) > MAX_SOUND_RTT) {
             self.missing.clear();
             return;
         }

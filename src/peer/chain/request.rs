@@ -115,10 +115,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Request {
             let limit = self.control.reception().repair_limit();
             let noted = gaps.note(tagged.now, packet.header.sequence_number, way, limit);
             let (sound, due) = (gaps.is_sound(), gaps.poll_timeout());
-            if sound && redundancy::unwrap(&packet.payload).is_some() {
-                gaps.note_carrier(tagged.now);
-            }
-            if !sound {
+            if sound {
+                gaps.note_carrier(redundancy::unwrap(&packet.payload).is_some());
+            } else {
                 self.count(noted);
             }
             if matches!(noted, Noted::New | Noted::Restored) {
