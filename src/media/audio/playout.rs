@@ -27,7 +27,7 @@ use super::{BLOCK, FRAME, SAMPLE_RATE, redundancy};
 use crate::media::ports::ReceivedPacket;
 use bytes::Bytes;
 pub use decoder::FrameDecoder;
-use delay::{DelayEstimator, DelayFloor};
+use delay::{Arrival, DelayEstimator, DelayFloor};
 pub use figures::PlayoutStats;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -154,9 +154,12 @@ impl<D: FrameDecoder> Playout<D> {
     /// Takes a packet, and the earlier one that it may carry. `arrived` in it is the time at the socket.
     pub fn insert(&mut self, packet: &ReceivedPacket) {
         let Some((own, earlier)) = redundancy::unwrap(&packet.payload) else {
-            return self.insert_one(packet);
+            return self.insert_one(packet, false);
         };
-        self.insert_one(&ReceivedPacket { payload: own, ..packet.clone() });
+        self.insert_one(&ReceivedPacket { payload: own, ..packet.clone() }, false);
+        if earlier.timestamp > redundancy::REACH {
+            return;
+        }
         let earlier = ReceivedPacket {
             sequence: packet.sequence.wrapping_sub(earlier.packets),
             timestamp: packet.timestamp.wrapping_sub(earlier.timestamp),
@@ -165,7 +168,7 @@ impl<D: FrameDecoder> Playout<D> {
         };
         if self.misses(&earlier) {
             self.stats.carried += 1;
-            self.insert_one(&earlier);
+            self.insert_one(&earlier, true);
         }
     }
 
@@ -182,7 +185,7 @@ impl<D: FrameDecoder> Playout<D> {
         }
     }
 
-    fn insert_one(&mut self, packet: &ReceivedPacket) {
+    fn insert_one(&mut self, packet: &ReceivedPacket, carried: bool) {
         let samples = self.decoder.samples(&packet.payload).unwrap_or(0);
         if samples == 0 || samples > MAX_PACKET_SAMPLES {
             self.stats.malformed += 1;
@@ -191,7 +194,7 @@ impl<D: FrameDecoder> Playout<D> {
         if self.timeline.as_ref().is_none_or(|timeline| timeline.ssrc != packet.ssrc) {
             self.begin(packet);
         }
-        let Some((sequence, timestamp)) = self.place(packet) else { return };
+        let Some((sequence, timestamp)) = self.place(packet, carried) else { return };
         let Some(timeline) = &mut self.timeline else { return };
         timeline.begin_earlier(sequence, timestamp);
         if timestamp + samples as i64 <= timeline.decoded_to {
@@ -231,14 +234,19 @@ impl<D: FrameDecoder> Playout<D> {
 
     /// Extends sequence number and timestamp beyond their wrap and feeds the delay. `None`: the packet is not to be
     /// trusted yet.
-    fn place(&mut self, packet: &ReceivedPacket) -> Option<(i64, i64)> {
+    fn place(&mut self, packet: &ReceivedPacket, carried: bool) -> Option<(i64, i64)> {
         let timeline = self.timeline.as_mut()?;
+        let newest = timeline.head().0;
         match timeline.place(packet.sequence, packet.timestamp) {
             Place::At(sequence, timestamp)
                 if self.delay.lateness_ms(packet.arrived, timestamp) >= IMPOSSIBLE_MS =>
             {
                 timeline.advance(sequence, timestamp);
-                self.delay.observe(packet.arrived, timestamp);
+                if carried || sequence > newest {
+                    self.delay.observe(packet.arrived, timestamp, Arrival::InOrder);
+                } else if self.decoder.carries_sound(&packet.payload) {
+                    self.delay.observe(packet.arrived, timestamp, Arrival::OutOfOrder);
+                }
                 Some((sequence, timestamp))
             }
             Place::Doubtful => {
@@ -262,7 +270,7 @@ impl<D: FrameDecoder> Playout<D> {
         }
         let timeline = Timeline::new(packet.ssrc, packet.sequence, packet.timestamp);
         self.delay = DelayEstimator::new();
-        self.delay.observe(packet.arrived, timeline.head().1);
+        self.delay.observe(packet.arrived, timeline.head().1, Arrival::InOrder);
         self.floor = DelayFloor::default();
         self.timeline = Some(timeline);
         self.packets.clear();
@@ -300,7 +308,8 @@ impl<D: FrameDecoder> Playout<D> {
             self.held_ms = Some(delay);
             // The next packet is needed by the pull that what is on the tape does not suffice for.
             let enough_for = self.tape.len() / out.len() * out.len();
-            self.floor.observe(self.delay.lateness_ms(now, timeline.decoded_to) + ms(enough_for as i64));
+            let needed = self.delay.lateness_ms(now, timeline.decoded_to) + ms(enough_for as i64);
+            self.floor.observe(needed, out.len());
             self.stretch(target, out.len());
         }
         while self.tape.len() < out.len() {

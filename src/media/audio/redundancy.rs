@@ -38,6 +38,10 @@ const TIMESTAMP_STEP: u32 = 120;
 /// Extension header, mark, how many packets back, how much earlier.
 const HEAD: usize = 4;
 
+/// A packet this much older than its carrier, in units of the RTP clock (80 ms), is not worth waiting for: a pause lay
+/// between them.
+pub(crate) const REACH: u32 = 3840;
+
 /// Remembers what was sent, and adds it to what is sent next.
 #[derive(Debug, Default)]
 pub struct Redundancy {
@@ -53,11 +57,11 @@ impl Redundancy {
         self.sent.rotate_left(1);
         self.sent[DISTANCE - 1] = Some((packet.clone(), timestamp));
         let Some((earlier, before)) = earlier.filter(|_| carry) else { return packet };
-        let steps = timestamp.wrapping_sub(before) / TIMESTAMP_STEP;
-        match (packet.split_first(), u8::try_from(steps)) {
+        let age = timestamp.wrapping_sub(before);
+        match packet.split_first() {
             // One frame, as our encoder makes them. What only marks a pause is not worth it, on either side.
-            (Some((&toc, frame)), Ok(steps)) if toc & 3 == 0 && !frame.is_empty() && earlier.len() > 2 => {
-                join(toc, frame, steps, &earlier)
+            Some((&toc, frame)) if age <= REACH && toc & 3 == 0 && !frame.is_empty() && earlier.len() > 2 => {
+                join(toc, frame, (age / TIMESTAMP_STEP) as u8, &earlier)
             }
             _ => packet,
         }

@@ -283,3 +283,38 @@ fn what_is_carried_but_had_come_costs_no_delay() {
     assert_eq!((stats.carried, stats.duplicates, stats.late, stats.packets), (0, 0, 0, 500), "{stats:?}");
     assert!(playout.target_ms() <= 10.0, "{}", playout.target_ms());
 }
+
+/// Speech, then a pause of which a packet comes every 400 ms and every third never does, then speech.
+#[test]
+fn what_is_lost_in_a_pause_holds_no_speech_up() {
+    use crate::media::audio::codec::OpusDecoder;
+    let start = Instant::now();
+    let mut redundancy = redundancy::Redundancy::default();
+    let mut playout = Playout::new(OpusDecoder::new().unwrap());
+    let mut encoder = crate::media::audio::codec::Encoder::new().unwrap();
+    let (mut sequence, mut lost, mut block) = (0_u32, 0, [0.0; BLOCK]);
+    let mut sounding = 0;
+    for n in 0..2500_u32 {
+        let speaks = !(500..2000).contains(&n);
+        let frame = std::array::from_fn(|i| {
+            if speaks { ((n as usize * FRAME + i) as f32 * 0.057_6).sin() * 0.2 } else { 0.0 }
+        });
+        if let crate::media::audio::codec::Encoded::Packet { data, .. } = encoder.encode(&frame).unwrap() {
+            let mut packet = packet(start, sequence, f64::from(n) * 20.0, false, 1);
+            packet.timestamp = n * FRAME as u32;
+            packet.payload = redundancy.wrap(data, packet.timestamp, true);
+            sequence += 1;
+            if sequence % 3 == 1 && !speaks {
+                lost += 1;
+            } else {
+                playout.insert(&packet);
+            }
+        }
+        for half in 0..2 {
+            playout.pull(start + Duration::from_millis(u64::from(n * 20 + half * 10)), &mut block);
+            sounding += u32::from(n > 2050 && block.iter().any(|sample| sample.abs() > 0.05));
+        }
+        assert!(playout.target_ms() < 60.0, "{n}: {} ms", playout.target_ms());
+    }
+    assert!(lost > 10 && sounding > 850, "{lost} lost, {sounding} blocks of sound");
+}
