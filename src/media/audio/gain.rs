@@ -1,10 +1,8 @@
 //! A factor on sound that changes without a click. Driven by whoever holds the block.
 
-use super::BLOCK;
-
 /// Multiplies the block with a factor that goes from one to the other on a slope.
-pub(crate) fn slope(block: &mut [f32; BLOCK], from: f32, to: f32) {
-    let step = (to - from) / BLOCK as f32;
+pub(crate) fn slope(block: &mut [f32], from: f32, to: f32) {
+    let step = (to - from) / block.len().max(1) as f32;
     if step != 0.0 {
         block.iter_mut().enumerate().for_each(|(index, sample)| *sample *= from + step * (index + 1) as f32);
     } else if to != 1.0 {
@@ -14,6 +12,7 @@ pub(crate) fn slope(block: &mut [f32; BLOCK], from: f32, to: f32) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::BLOCK;
     use super::*;
 
     #[test]

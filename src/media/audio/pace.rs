@@ -2,6 +2,7 @@
 //!
 //! Driven by the `audio` thread; time is a parameter.
 
+use super::BLOCK;
 use super::ring::Health;
 use std::time::{Duration, Instant};
 
@@ -9,15 +10,19 @@ use std::time::{Duration, Instant};
 pub(crate) const BLOCK_TIME: Duration = Duration::from_millis(10);
 /// A timer that fell behind this much (the machine slept) starts anew instead of catching up.
 const MAX_BEHIND: Duration = Duration::from_secs(10);
-/// Sound kept ready for the speaker beyond its largest callback, samples: the tick, and 0.5 ms for a thread that is
-/// woken late.
-const CUSHION: usize = 144;
+/// Sound kept ready for the speaker beyond its largest callback, samples: 1 ms for a thread that is woken late.
+const CUSHION: usize = 48;
 /// Grows by a step with every underrun and shrinks again, a step at a time, without one.
 const CUSHION_STEP: usize = 240;
 const CUSHION_MAX: usize = 2880;
 const CUSHION_CALM: Duration = Duration::from_secs(20);
-/// A device that took much at once (at its start, mostly) is expected to do so again for this long to twice as long.
-const CUSHION_LOOK: Duration = Duration::from_secs(1);
+/// What a device takes at once is looked at in stretches of 0.5 s, 20 s of them. What happened in three of them is its
+/// habit; once is a machine that stumbled, and more sound ahead would not have helped.
+const CUSHION_LOOK: Duration = Duration::from_millis(500);
+const CUSHION_LOOKS: usize = 40;
+const HABIT: usize = 3;
+/// Up to so many frames, what happened in this stretch or the one before it counts as well.
+const HASTY: usize = 2 * BLOCK;
 
 /// Counts the blocks that are due.
 pub(crate) struct Timer {
@@ -50,25 +55,33 @@ pub(crate) struct Cushion {
     extra: usize,
     glitched: u64,
     changed: Instant,
-    /// Largest callback in this stretch of [`CUSHION_LOOK`] and in the one before it, frames.
-    largest: [usize; 2],
+    /// Largest callback in each stretch of [`CUSHION_LOOK`], frames, as a ring.
+    largest: [u16; CUSHION_LOOKS],
+    at: usize,
     looked: Instant,
 }
 
 impl Cushion {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { extra: CUSHION, glitched: 0, changed: now, largest: [0; 2], looked: now }
+        Self { extra: CUSHION, glitched: 0, changed: now, largest: [0; CUSHION_LOOKS], at: 0, looked: now }
     }
 
     /// Frames that the device takes at once these days.
     pub(crate) fn at_once(&mut self, health: &Health, now: Instant) -> usize {
-        self.largest[0] = self.largest[0].max(health.largest());
-        let largest = self.largest[0].max(self.largest[1]);
+        let largest = u16::try_from(health.largest()).unwrap_or(u16::MAX);
+        self.largest[self.at] = self.largest[self.at].max(largest);
+        let before = (self.at + CUSHION_LOOKS - 1) % CUSHION_LOOKS;
+        let recent = self.largest[self.at].max(self.largest[before]);
+        let mut sorted = self.largest;
+        let (_, habit, _) = sorted.select_nth_unstable_by(HABIT - 1, |a, b| b.cmp(a));
+        let at_once = usize::from(recent).min(HASTY).max(usize::from(*habit));
         if now.saturating_duration_since(self.looked) > CUSHION_LOOK {
             self.looked = now;
-            self.largest = [health.take_largest(), self.largest[0]];
+            self.at = (self.at + 1) % CUSHION_LOOKS;
+            self.largest[self.at] = 0;
+            health.take_largest();
         }
-        largest
+        at_once
     }
 
     /// Samples to hold beyond that.
@@ -116,20 +129,32 @@ mod tests {
     }
 
     #[test]
-    fn what_a_speaker_took_at_its_start_is_forgotten() {
+    fn what_a_speaker_takes_at_once_is_its_habit_and_no_accident() {
         let start = Instant::now();
         let (mut writer, mut to_device, health) = ring::playback(48_000, 1);
         let mut cushion = Cushion::new(start);
-        let mut ask = |frames: usize, seconds: u64| {
+        let mut ask = |frames: usize, seconds: f64| {
             writer.push(&vec![0.1; frames]);
             to_device.pop(&mut vec![0.0f32; frames]);
-            cushion.at_once(&health, start + Duration::from_secs(seconds))
+            cushion.at_once(&health, start + Duration::from_secs_f64(seconds))
         };
-        ask(10, 0);
-        assert_eq!(ask(960, 0), 960);
-        assert_eq!(ask(240, 2), 960);
-        ask(240, 4);
-        ask(240, 6);
-        assert_eq!(ask(240, 8), 240);
+        ask(10, 0.0);
+        assert_eq!(ask(960, 0.1), 960, "at once, up to that");
+        let mut now = 0.1;
+        let mut ask_for = |frames: usize, seconds: f64| {
+            let end = now + seconds;
+            let mut last = 0;
+            while now < end {
+                now += 0.05;
+                last = ask(frames, now);
+            }
+            last
+        };
+        assert_eq!(ask_for(240, 2.0), 240, "what it took at its start is forgotten");
+        ask_for(7200, 0.05);
+        assert_eq!(ask_for(240, 2.0), 240, "a stumble");
+        assert_eq!(ask_for(2048, 2.5), 2048, "a device of another kind");
+        assert_eq!(ask_for(240, 15.0), 2048, "it may do so again");
+        assert_eq!(ask_for(240, 10.0), 240);
     }
 }

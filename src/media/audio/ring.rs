@@ -1,11 +1,12 @@
 //! Rings between a device's callback and the `audio` thread.
 //!
-//! The callback's ends do pushes, pops and atomics: they never lock, log, allocate or panic. They carry the device's
-//! own rate, mixed to mono.
+//! The callback's ends do pushes, pops and atomics, and wake the `audio` thread: they never lock, log, allocate or panic.
+//! They carry the device's own rate, mixed to mono.
 
 use cpal::{FromSample, Sample};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// Sound that may wait in a ring: 1 s, far above what devices hand over at once. A full capture ring drops the
@@ -33,6 +34,11 @@ pub(crate) struct Health {
     /// How often the sound system itself ran out of sound for the speaker.
     starved: AtomicU64,
     failed: AtomicBool,
+    /// Whom every call wakes: there is sound to send, or room for sound to play.
+    sleeper: OnceLock<Thread>,
+    /// Who took less than it wanted is told that there is more, if it can wait for it.
+    server: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    waits: AtomicBool,
 }
 
 impl Health {
@@ -47,6 +53,9 @@ impl Health {
             glitched: AtomicU64::new(0),
             starved: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            sleeper: OnceLock::new(),
+            server: OnceLock::new(),
+            waits: AtomicBool::new(false),
         })
     }
 
@@ -62,6 +71,34 @@ impl Health {
         let moved = (self.clock.load(Ordering::Relaxed) as u32).wrapping_add(frames as u32);
         self.clock.store(u64::from(elapsed.as_micros() as u32) << 32 | u64::from(moved), Ordering::Relaxed);
         self.largest.fetch_max(frames as u32, Ordering::Relaxed);
+    }
+
+    /// From now on every call wakes the thread that asks for it. The first that asks stays the one.
+    pub(crate) fn wake_me(&self) {
+        self.sleeper.get_or_init(std::thread::current);
+    }
+
+    /// Unparking is an atomic and, if it slept, a system call that does not wait.
+    fn wake(&self) {
+        if let Some(sleeper) = self.sleeper.get() {
+            sleeper.unpark();
+        }
+    }
+
+    /// The device takes what is there, and waits for the rest until it is told: it has sound ahead of its own. A device
+    /// with a callback cannot wait.
+    pub(crate) fn tell(&self, server: impl Fn() + Send + Sync + 'static) {
+        self.server.get_or_init(|| Box::new(server));
+    }
+
+    /// Whether it is such a device.
+    pub(crate) fn can_wait(&self) -> bool {
+        self.server.get().is_some()
+    }
+
+    /// So many frames that the device wanted never came.
+    pub(crate) fn miss(&self, frames: usize) {
+        self.glitched.fetch_add(frames as u64, Ordering::Relaxed);
     }
 
     /// Whether the device moves sound. A sound server asks for the first of it when a stream is made, which may be long
@@ -203,7 +240,7 @@ impl CaptureWriter {
         self.health.called(frames);
         let fits = frames.min(self.ring.slots());
         if fits < frames {
-            self.health.glitched.fetch_add((frames - fits) as u64, Ordering::Relaxed);
+            self.health.miss(frames - fits);
         }
         if let Ok(chunk) = self.ring.write_chunk_uninit(fits) {
             let scale = 1.0 / self.channels as f32;
@@ -213,6 +250,7 @@ impl CaptureWriter {
                     .map(|frame| frame.iter().map(|s| f32::from_sample(*s)).sum::<f32>() * scale),
             );
         }
+        self.health.wake();
     }
 }
 
@@ -248,7 +286,14 @@ impl PlaybackWriter {
     pub(crate) fn push(&mut self, samples: &[f32]) {
         let (_, rest) = self.ring.push_partial_slice(samples);
         if !rest.is_empty() {
-            self.health.glitched.fetch_add(rest.len() as u64, Ordering::Relaxed);
+            self.health.miss(rest.len());
+        }
+        // Against the fence of `take`: either it sees these samples, or this sees that it waits.
+        fence(Ordering::SeqCst);
+        if let Some(server) = self.health.server.get()
+            && self.health.waits.swap(false, Ordering::Relaxed)
+        {
+            server();
         }
     }
 
@@ -259,6 +304,26 @@ impl PlaybackWriter {
 }
 
 impl PlaybackReader {
+    /// Fills the beginning of `samples` with what is there, and says how much that is; who wanted more is told when there
+    /// is ([`Health::tell`]). Before the first sound, and after the last, all of it is silence.
+    pub(crate) fn take(&mut self, samples: &mut [f32]) -> usize {
+        let wanted = samples.len();
+        let mut ready = wanted.min(self.ring.slots());
+        if ready < wanted {
+            self.health.waits.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            ready = wanted.min(self.ring.slots());
+        }
+        if !self.begun && ready == 0 || self.ring.is_abandoned() {
+            self.pop(samples);
+            return wanted;
+        }
+        if ready > 0 {
+            self.pop(&mut samples[..ready]);
+        }
+        ready
+    }
+
     /// Fills interleaved samples for the device; what is missing stays silent.
     pub(crate) fn pop<T: Sample + FromSample<f32>>(&mut self, interleaved: &mut [T]) {
         let frames = interleaved.len() / self.channels;
@@ -276,8 +341,9 @@ impl PlaybackReader {
         silent.fill(T::EQUILIBRIUM);
         self.begun |= ready > 0;
         if self.begun && ready < frames {
-            self.health.glitched.fetch_add((frames - ready) as u64, Ordering::Relaxed);
+            self.health.miss(frames - ready);
         }
+        self.health.wake();
     }
 }
 
@@ -318,6 +384,28 @@ mod tests {
         assert_eq!(writer.fill(), 4);
         to_device.pop(&mut out);
         assert_eq!((out[3], out[4], health.glitched()), (0.3, 0.0, 6));
+    }
+
+    #[test]
+    fn who_can_wait_takes_what_is_there_and_is_told_of_the_rest_once() {
+        let (mut writer, mut reader, health) = playback(48_000, 1);
+        let told = Arc::new(AtomicU32::new(0));
+        let teller = Arc::clone(&told);
+        health.tell(move || {
+            teller.fetch_add(1, Ordering::Relaxed);
+        });
+        let mut out = [1.0f32; 10];
+        assert_eq!((reader.take(&mut out), out), (10, [0.0; 10]), "nothing was promised yet");
+        writer.push(&[0.5; 4]);
+        let count = || told.load(Ordering::Relaxed);
+        assert_eq!((reader.take(&mut out), count()), (4, 1));
+        assert_eq!((reader.take(&mut out), count()), (0, 1));
+        writer.push(&[0.5; 20]);
+        assert_eq!((reader.take(&mut out), count()), (10, 2));
+        writer.push(&[0.5; 20]);
+        assert_eq!((count(), health.glitched()), (2, 0), "it was served");
+        drop(writer);
+        assert_eq!(reader.take(&mut [0.0; 50]), 50, "nothing comes any more");
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl WavSink {
     ///
     /// # Errors
     /// The disk is full or gone.
-    pub(crate) fn write(&mut self, block: &[f32; BLOCK]) -> Result<(), hound::Error> {
+    pub(crate) fn write(&mut self, block: &[f32]) -> Result<(), hound::Error> {
         for sample in block {
             self.writer.write_sample((sample * 32_767.0).round().clamp(-32_768.0, 32_767.0) as i16)?;
         }

@@ -1,11 +1,12 @@
-//! The `audio` thread: moves sound in 10 ms blocks between devices, codec and ports.
+//! The `audio` thread: moves sound in blocks of 10 ms, to speakers in halves of them, between devices, codec and ports.
 //!
-//! Driven by its own clock, 2.5 ms a tick, and by arriving packets. A microphone device sets the pace of sending and a
-//! speaker device the pace of playing; without a device a timer does. It never opens a device or waits for one.
+//! Driven by the calls of the devices, which wake it, else by its own clock, 2.5 ms a tick. A microphone device sets the
+//! pace of sending and a speaker device the pace of playing; without a device a timer does. It never opens a device or
+//! waits for one.
 
 use super::codec::OpusDecoder;
 use super::gain::slope;
-use super::pace::{Cushion, Timer};
+use super::pace::{BLOCK_TIME, Cushion, Timer};
 use super::playout::Playout;
 use super::processing::{Drift, Processing};
 use super::resample::Resampler;
@@ -24,13 +25,21 @@ use crate::media::reception::SoundPosition;
 use crate::media::video::latest::Latest;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-/// How often the rings are looked after.
+/// How often what is due is looked after where no device wakes the thread.
 const TICK: Duration = Duration::from_micros(2500);
 /// How often the figures are renewed.
 const STATS_INTERVAL: Duration = Duration::from_millis(100);
+/// Of how long a look at everything took, this share is remembered at the next look; a frame of sound from the microphone,
+/// which takes longest, comes every tenth look. What took longer than 5 ms was an accident.
+const BUSY_MEMORY: f64 = 0.99;
+const MOST_BUSY: Duration = Duration::from_millis(5);
+
+/// A speaker device is given sound in parts of 5 ms, samples: the less at once, the later it has to be there.
+const PART: usize = BLOCK / 2;
+
 /// Where sound comes from.
 pub(crate) enum Input {
     Off,
@@ -83,6 +92,10 @@ pub(crate) struct Worker {
     speech: SpeechDetector,
     stats: AudioStats,
     converted: Vec<f32>,
+    /// Played, and less than the block that the canceller takes.
+    heard: Vec<f32>,
+    /// How long it is at work at most before it looks at the speaker's ring again, these days.
+    busy: Duration,
 }
 
 impl Worker {
@@ -111,32 +124,17 @@ impl Worker {
             speech: SpeechDetector::default(),
             stats: AudioStats::default(),
             converted: Vec::with_capacity(SAMPLE_RATE as usize / 10),
+            heard: Vec::with_capacity(2 * BLOCK),
+            busy: Duration::ZERO,
         })
     }
 
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
         urgency::claim();
-        let mut next_tick = Instant::now();
-        let mut next_stats = next_tick;
-        let mut connected = true;
+        let mut next_stats = Instant::now();
         while !self.shared.stopping.load(Ordering::Acquire) {
             let now = Instant::now();
-            let wait = next_tick.saturating_duration_since(now);
-            if !wait.is_zero() {
-                if connected {
-                    match self.ports.packets.recv_timeout(wait) {
-                        Ok(packet) => self.playout.insert(&packet),
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Err(RecvTimeoutError::Disconnected) => connected = false,
-                    }
-                } else {
-                    std::thread::park_timeout(wait);
-                }
-                continue;
-            }
-            // Kept up with, not made up for: a missed tick is followed by one, not by many.
-            next_tick = (next_tick + TICK).max(now);
             while let Ok(packet) = self.ports.packets.try_recv() {
                 self.playout.insert(&packet);
             }
@@ -149,20 +147,39 @@ impl Worker {
                 next_stats = now + STATS_INTERVAL;
                 self.publish();
             }
+            self.busy = now.elapsed().min(MOST_BUSY).max(self.busy.mul_f64(BUSY_MEMORY));
+            // Packets wake nobody: they are in time if they are here when sound is taken.
+            std::thread::park_timeout(self.tick());
         }
         self.replace_output(Output::Off(Timer::new(Instant::now())));
         self.publish();
+    }
+
+    /// How long it may sleep if no device wakes it.
+    fn tick(&self) -> Duration {
+        match (&self.input, &self.output) {
+            (Input::Device { .. } | Input::Echo(_) | Input::Off, Output::Device { .. }) => BLOCK_TIME,
+            _ => TICK,
+        }
     }
 
     fn follow_changes(&mut self) {
         while let Ok(change) = self.changes.try_recv() {
             match change {
                 Change::Input(input) => {
+                    if let Input::Device { ring, .. } = &input {
+                        ring.health().wake_me();
+                    }
                     self.input = input;
                     // A device gives whole frames: half a one from before it would be 10 ms of delay for good.
                     self.sender.filled = 0;
                 }
-                Change::Output(output) => self.replace_output(output),
+                Change::Output(output) => {
+                    if let Output::Device { ring, .. } = &output {
+                        ring.health().wake_me();
+                    }
+                    self.replace_output(output);
+                }
             }
             // Another microphone or another speaker is another room.
             self.processing.restart();
@@ -236,8 +253,8 @@ impl Worker {
             self.drift.note_speaker(at, frames, *hertz);
         }
         loop {
-            let due = match &mut self.output {
-                Output::Off(timer) | Output::File(_, timer) => timer.due(now).is_some(),
+            let length = match &mut self.output {
+                Output::Off(timer) | Output::File(_, timer) => timer.due(now).map(|_| BLOCK),
                 Output::Device { ring, hertz, cushion, .. } => {
                     let scale = |samples: usize| samples * *hertz as usize / SAMPLE_RATE as usize;
                     let health = ring.health();
@@ -246,35 +263,29 @@ impl Worker {
                         0 => scale(BLOCK),
                         largest => largest,
                     };
-                    let wanted = at_once + scale(cushion.adapt(health.glitched(), now));
-                    ring.fill() < wanted
+                    let busy = (self.busy.as_secs_f64() * f64::from(*hertz)) as usize;
+                    let wanted = if health.can_wait() {
+                        PART
+                    } else {
+                        at_once + busy + scale(cushion.adapt(health.glitched(), now))
+                    };
+                    (ring.fill() < wanted).then_some(PART)
                 }
             };
-            if !due {
-                return;
-            }
+            let Some(length) = length else { return };
             let mut block = [0.0; BLOCK];
-            self.playout.pull(now, &mut block);
+            let sound = &mut block[..length];
+            self.playout.pull(now, sound);
             let volume = f32::from_bits(self.shared.volume.load(Ordering::Relaxed));
-            slope(&mut block, std::mem::replace(&mut self.volume, volume), volume);
-            self.played.add(&block);
-            if matches!(self.input, Input::Device { .. }) {
-                // The very signal that the speaker gets; without a speaker nothing can be heard of it.
-                let heard = if matches!(self.output, Output::Device { .. }) { &block } else { &[0.0; BLOCK] };
-                self.processing.render(heard);
-            }
-            if let Input::Echo(echo) = &mut self.input {
-                let mut echoed = echo.exchange(&block);
-                let muted = self.shared.muted.load(Ordering::Relaxed);
-                self.sender.send(&mut echoed, now, &self.ports, muted, &mut self.stats);
-            }
+            slope(sound, std::mem::replace(&mut self.volume, volume), volume);
+            self.played.add(sound);
             let mut failure = None;
             match &mut self.output {
                 Output::Off(_) => {}
-                Output::File(sink, _) => failure = sink.write(&block).err(),
+                Output::File(sink, _) => failure = sink.write(sound).err(),
                 Output::Device { ring, resampler, .. } => {
                     self.converted.clear();
-                    resampler.process(&block, &mut self.converted);
+                    resampler.process(sound, &mut self.converted);
                     ring.push(&self.converted);
                 }
             }
@@ -282,7 +293,28 @@ impl Worker {
                 self.output = Output::Off(Timer::new(now));
                 self.lost(DeviceKind::Speaker, &error);
             }
+            self.hear(now, &block[..length]);
         }
+    }
+
+    /// What is played is heard by the echo canceller, or by the echo itself.
+    fn hear(&mut self, now: Instant, sound: &[f32]) {
+        self.heard.extend_from_slice(sound);
+        let Some(block) = self.heard.first_chunk::<BLOCK>() else { return };
+        match &mut self.input {
+            // The very signal that the speaker gets; without a speaker nothing can be heard of it.
+            Input::Device { .. } if matches!(self.output, Output::Device { .. }) => {
+                self.processing.render(block);
+            }
+            Input::Device { .. } => self.processing.render(&[0.0; BLOCK]),
+            Input::Echo(echo) => {
+                let mut echoed = echo.exchange(block);
+                let muted = self.shared.muted.load(Ordering::Relaxed);
+                self.sender.send(&mut echoed, now, &self.ports, muted, &mut self.stats);
+            }
+            Input::Off | Input::Tone(..) | Input::File(..) => {}
+        }
+        self.heard.drain(..BLOCK);
     }
 
     fn lost(&self, kind: DeviceKind, error: &hound::Error) {

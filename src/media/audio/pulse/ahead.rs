@@ -1,7 +1,7 @@
 //! How much sound the server is asked to hold: little where it is given sound in time, more where it ran dry.
 //!
-//! Driven by `link`, one for each stream to a speaker; time is a parameter. The ring before it has a cushion of its own
-//! (`pace`): that is for the thread that makes sound, this for the one that hands it over.
+//! Driven by `link`, one for each stream to a speaker; time is a parameter. It is the only cushion on the way to such a
+//! speaker: the ring before it holds 5 ms, and what it lacks for a moment the server waits for.
 
 use super::super::BLOCK;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const FORGIVEN: Duration = Duration::from_secs(10);
 /// What one pause of ours costs is told of several times, and counts once.
 const ONE_EVENT: Duration = Duration::from_millis(200);
 /// Without running dry for so long, it goes back by a step; at first, and at most after it did so in vain.
-const CALM: Duration = Duration::from_secs(30);
+const CALM: Duration = Duration::from_secs(10);
 const CALM_MOST: Duration = Duration::from_secs(480);
 
 /// What a stream's buffer is and how it came to that.
@@ -34,6 +34,11 @@ pub(super) struct Ahead {
 impl Ahead {
     pub(super) fn new(now: Instant) -> Self {
         Self { samples: LEAST, dry: None, changed: now, calm: CALM, lowered: false }
+    }
+
+    /// What the server is to hold, at present.
+    pub(super) fn samples(&self) -> usize {
+        self.samples
     }
 
     /// The server ran dry. Gives what it is to hold from now on, if that is another size.
@@ -81,10 +86,10 @@ mod tests {
         assert_eq!(ahead.handle_dry(at(30.0)), None, "long ago");
         assert_eq!(ahead.handle_dry(at(32.0)), Some(LEAST + STEP));
         assert_eq!(ahead.handle_dry(at(33.0)), Some(LEAST + 2 * STEP));
-        assert_eq!(ahead.handle_time(at(50.0)), None);
-        assert_eq!(ahead.handle_time(at(63.0)), Some(LEAST + STEP));
-        assert_eq!(ahead.handle_time(at(64.0)), None);
-        assert_eq!(ahead.handle_time(at(93.0)), Some(LEAST));
+        assert_eq!(ahead.handle_time(at(42.0)), None);
+        assert_eq!(ahead.handle_time(at(43.0)), Some(LEAST + STEP));
+        assert_eq!(ahead.handle_time(at(44.0)), None);
+        assert_eq!(ahead.handle_time(at(53.0)), Some(LEAST));
         assert_eq!(ahead.handle_time(at(900.0)), None, "never less than that");
         (0..100).for_each(|n| {
             assert!(ahead.handle_dry(at(1000.0 + f64::from(n))).is_none_or(|size| size <= MOST))
@@ -100,7 +105,7 @@ mod tests {
         ahead.handle_dry(at(2));
         let mut now = 2;
         let mut waits = Vec::new();
-        for _ in 0..7 {
+        for _ in 0..8 {
             let before = now;
             while ahead.handle_time(at(now)).is_none() {
                 now += 1;
@@ -110,6 +115,6 @@ mod tests {
             now += 2;
             assert_eq!(ahead.handle_dry(at(now)), Some(LEAST + STEP));
         }
-        assert_eq!(waits, [30, 60, 120, 240, 480, 480, 480]);
+        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 480, 480]);
     }
 }

@@ -3,6 +3,7 @@
 //! Driven by the socket and by [`Order`]s. It moves sound and passes answers on; it decides nothing and waits for
 //! nobody.
 
+use super::super::BLOCK;
 use super::super::ring::{CaptureWriter, Health, PlaybackReader};
 use super::super::urgency;
 use super::PulseError;
@@ -25,6 +26,8 @@ pub(super) const WAKE: Token = Token(0);
 const SOCKET: Token = Token(1);
 /// How often the server is asked how late its devices are.
 const TIMING_INTERVAL: Duration = Duration::from_secs(1);
+/// A server rounds what it is asked to hold up to what its device takes at once, samples.
+const ROUGHLY: usize = 2 * BLOCK;
 /// Streams and questions that are open at once before anything has to grow.
 const EXPECTED: usize = 16;
 
@@ -276,19 +279,31 @@ impl Link {
         Ok(())
     }
 
-    /// Gives the server the sound that it asked for.
+    /// Gives the server the sound that it asked for, as much as there is: the rest is due when it was made, since the
+    /// server has some ahead. What the server lacks beyond that is in the past, and silence.
     fn play(&mut self) {
         for stream in &mut self.streams {
             let End::Playback(reader) = &mut stream.end else { continue };
+            let mut sounds = true;
             while stream.wanted >= SAMPLE {
-                let count = (stream.wanted / SAMPLE).min(AT_ONCE);
-                if !self.outbox.has_room(count * SAMPLE) {
+                let lacking = (stream.wanted / SAMPLE).saturating_sub(stream.ahead.samples() + ROUGHLY);
+                let count = if sounds { stream.wanted / SAMPLE } else { lacking }.min(AT_ONCE);
+                if count == 0 || !self.outbox.has_room(count * SAMPLE) {
                     break;
                 }
                 let samples = &mut self.scratch[..count];
-                reader.pop(samples);
-                self.outbox.sound(stream.channel, samples);
-                stream.wanted -= count * SAMPLE;
+                let taken = if sounds {
+                    reader.take(samples)
+                } else {
+                    samples.fill(0.0);
+                    stream.health.miss(count);
+                    count
+                };
+                sounds &= taken == count;
+                if taken > 0 {
+                    self.outbox.sound(stream.channel, &samples[..taken]);
+                    stream.wanted -= taken * SAMPLE;
+                }
             }
         }
     }

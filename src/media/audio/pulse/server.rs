@@ -227,6 +227,8 @@ impl Server {
             props: purpose(),
             ..protocol::PlaybackStreamParams::default()
         };
+        let waker = Arc::clone(&self.waker);
+        health.tell(move || drop(waker.wake()));
         let command = Command::CreatePlaybackStream(params);
         let reply = self.raw(|reply| Order::Open(command, End::Playback(reader), health, reply))?;
         let made: protocol::CreatePlaybackStreamReply = read(&reply, self.version.load(Ordering::Relaxed))?;
