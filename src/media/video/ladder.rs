@@ -11,6 +11,7 @@
 
 use super::frame::Size;
 use super::look::Look;
+use super::scale;
 use std::time::{Duration, Instant};
 
 /// What to send.
@@ -54,7 +55,8 @@ impl Situation {
         let least = MOTION[MOTION.len() - 1].area;
         let view = self.view.map(|view| if pixels(view) < pixels(least) { least } else { view })?;
         let seen = fit(self.source, view, self.macroblocks);
-        (pixels(seen) < pixels(self.source) * SHRUNK).then_some(seen)
+        // More than that costs less where it is shown.
+        scale::is_worth_it(self.source, seen).then_some(seen)
     }
 }
 
@@ -129,10 +131,6 @@ const RESTING: f64 = 0.012;
 const RESTING_FOR: Duration = Duration::from_secs(3);
 /// Weight of the newest picture in the smoothed share.
 const MOVING_WEIGHT: f64 = 0.05;
-
-/// To be shown with less than this share of its pixels a picture is made smaller here; with more, it costs less to do
-/// that where it is shown: [`super::rgba`] shrinks from the same share on.
-const SHRUNK: f64 = 0.8;
 
 /// Macroblocks of either dimension: √(8 × MaxFS) (ITU-T H.264 section A.3.1).
 fn longest(macroblocks: u32) -> u32 {

@@ -7,7 +7,7 @@
 use super::frame::{Frame, Size};
 use super::latest::{Latest, Next};
 use super::pool::FramePool;
-use super::scale::scale;
+use super::scale;
 use super::worker::{Stop, Worker};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,9 +21,6 @@ const STOP_POLL: Duration = Duration::from_millis(100);
 /// Converted pictures kept for use again: one in the slot, one or two with the window, one being written. When all
 /// are in use a new one is made and the oldest leaves.
 const POOL_CAPACITY: usize = 4;
-
-/// A picture shown with fewer than this many of its pixels (in percent) is shrunk; above, that costs more than it saves.
-const SHRINK_BELOW_PERCENT: u64 = 80;
 
 /// Pictures are not enlarged beyond this, pixels: what any driver takes as one.
 const MAX_SIDE: u32 = 4096;
@@ -84,10 +81,9 @@ impl DrawnSize {
         {
             return Size::new(width, height);
         }
-        let pixels = u64::from(picture.width) * u64::from(picture.height);
+        let shown = Size::new(width, height);
         let inside = (1..=picture.width).contains(&width) && (1..=picture.height).contains(&height);
-        let fewer = u64::from(width) * u64::from(height) * 100 < pixels * SHRINK_BELOW_PERCENT;
-        if inside && fewer { Size::new(width, height) } else { picture }
+        if inside && scale::is_worth_it(picture, shown) { shown } else { picture }
     }
 }
 
@@ -161,7 +157,7 @@ fn shrink(frame: Arc<Frame>, size: Size, pool: &mut FramePool) -> Arc<Frame> {
         return frame;
     }
     let shrunk = pool.fill(size, frame.captured, |small| {
-        scale(&frame, small);
+        scale::scale(&frame, small);
         Ok::<(), Infallible>(())
     });
     match shrunk {

@@ -12,6 +12,16 @@ use yuv_sys::{FilterMode_kFilterBox, rs_I420Scale};
 /// Longest side that libyuv takes, pixels.
 const MAX_SIDE: u32 = 32_768;
 
+/// With fewer pixels than this share of them (in percent) a picture is made smaller; with more, that costs more than it
+/// saves.
+const SHRUNK_PERCENT: u64 = 80;
+
+/// Whether a picture that is shown in a smaller size is to be made so small before it is sent, or drawn.
+pub(crate) fn is_worth_it(picture: Size, shown: Size) -> bool {
+    let pixels = |size: Size| u64::from(size.width) * u64::from(size.height);
+    pixels(shown) * 100 < pixels(picture) * SHRUNK_PERCENT
+}
+
 /// Scales `from` into `to`, whatever their sizes.
 pub(crate) fn scale(from: &Frame, to: &mut Frame) {
     let (source, target) = (from.size(), to.size());
