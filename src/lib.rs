@@ -69,15 +69,17 @@
 //!   that knows it.
 //! * PulseAudio (and PipeWire in its place) is spoken to by a client of our own, not through `cpal`: that polled the
 //!   latency of each stream and cleared a megabyte for every read, which cost 160 ms of processor time a second, told
-//!   nothing of devices that come and go, and could not let go of a device without the server's consent.
+//!   nothing of devices that come and go, and could not let go of a device without the server's consent. The server has
+//!   sound ahead of its own, so ours waits for what is not made yet instead of filling in silence, and no second cushion
+//!   is needed before it: with that, and since devices wake the thread `audio`, a voice is 10 ms earlier at the ear.
 //! * Lost packets of a picture are asked for, and over long paths that lose by chance also given back by parities
 //!   (`peer::fec`): on others those cost more than they mend (`peer/tests/network/decision.rs` has the figures).
 //! * The other side's picture does not go through the toolkit's textures: where there is no graphics card, drawing it
 //!   as one took half of the window's own processor time. It is uploaded in the window's order of colours and copied
 //!   by the driver (`ui::screen`).
 //! * Whoever shows a picture smaller than it comes says so (`view`), and gets no more pixels than are seen: in a window of
-//!   the usual size 42 % of those of 720 lines, for both sides to code. Without a graphics card a picture is also enlarged by us, not by
-//!   the driver, which takes several times as long.
+//!   the usual size 42 % of those of 720 lines, for both sides to code. Without a graphics card a picture is also enlarged
+//!   by us, not by the driver, which takes several times as long.
 //! * Both ends of a call keep their first direction `sendrecv`; who is muted says so by `media-state`.
 
 #[cfg(feature = "desktop")]

@@ -2,7 +2,7 @@
 //!
 //! An [`AudioSession`] runs two threads. `audio` paces everything in 10 ms blocks: it takes what the microphone
 //! gathered, encodes it, decodes what arrived and keeps the speaker's ring filled. `audio-devices` opens, watches and
-//! closes the devices, which may block for seconds. Device callbacks only move samples through rings.
+//! closes the devices, which may block for seconds. Device callbacks only move samples through rings, and wake `audio`.
 //!
 //! ```text
 //! microphone callback ─▶ ring ─▶ resample ─▶ processing ─▶ Opus ─▶ AudioPorts::out
