@@ -34,7 +34,7 @@ pub(crate) struct Health {
     /// How often the sound system itself ran out of sound for the speaker.
     starved: AtomicU64,
     failed: AtomicBool,
-    /// Whom every call wakes: there is sound to send, or room for sound to play.
+    /// Whom every call wakes: there is sound to send, or room for sound to play. Devices only read it, which is an atomic.
     sleeper: OnceLock<Thread>,
     /// Who took less than it wanted is told that there is more, if it can wait for it.
     server: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -75,7 +75,7 @@ impl Health {
 
     /// From now on every call wakes the thread that asks for it. The first that asks stays the one.
     pub(crate) fn wake_me(&self) {
-        self.sleeper.get_or_init(std::thread::current);
+        drop(self.sleeper.set(std::thread::current()));
     }
 
     /// Unparking is an atomic and, if it slept, a system call that does not wait.
@@ -88,7 +88,7 @@ impl Health {
     /// The device takes what is there, and waits for the rest until it is told: it has sound ahead of its own. A device
     /// with a callback cannot wait.
     pub(crate) fn tell(&self, server: impl Fn() + Send + Sync + 'static) {
-        self.server.get_or_init(|| Box::new(server));
+        drop(self.server.set(Box::new(server)));
     }
 
     /// Whether it is such a device.
