@@ -258,15 +258,15 @@ impl Worker {
                 Output::Device { ring, hertz, cushion, .. } => {
                     let scale = |samples: usize| samples * *hertz as usize / SAMPLE_RATE as usize;
                     let health = ring.health();
-                    // Before it called for the first time nobody knows how much it takes.
-                    let at_once = match cushion.at_once(health, now) {
-                        0 => scale(BLOCK),
-                        largest => largest,
-                    };
-                    let busy = (self.busy.as_secs_f64() * f64::from(*hertz)) as usize;
                     let wanted = if health.can_wait() {
                         PART
                     } else {
+                        // Before it called for the first time nobody knows how much it takes.
+                        let at_once = match cushion.at_once(health, now) {
+                            0 => scale(BLOCK),
+                            largest => largest,
+                        };
+                        let busy = (self.busy.as_secs_f64() * f64::from(*hertz)) as usize;
                         at_once + busy + scale(cushion.adapt(health.glitched(), now))
                     };
                     (ring.fill() < wanted).then_some(PART)

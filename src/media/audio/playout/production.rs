@@ -25,8 +25,9 @@ const LATE_SLACK_MS: f64 = 24.0;
 /// The delay may exceed its target this much, milliseconds, before sound is shortened in a word, ...
 const SLACK_MS: f64 = 20.0;
 /// ... and between words by this share of the target, at least and at most so much. Where packets come evenly nothing is
-/// won by more; where they do not, less costs more stretches than its delay is worth (measured: on 20 ms jitter 0.25 PESQ
-/// for 7 ms). Less than what lengthening overshoots would be cut away again at once.
+/// won by more; where they do not, less costs more stretches than its delay is worth (measured together with half the
+/// margin of `delay`: on 20 ms jitter 0.25 PESQ for 7 ms). Less than what lengthening overshoots would be cut away again
+/// at once.
 const SLACK_QUIET: f64 = 0.6;
 const SLACK_QUIET_MS: (f64, f64) = (9.0, 12.0);
 /// ... and fall below it this much before it is lengthened.
