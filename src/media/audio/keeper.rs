@@ -4,9 +4,10 @@
 //! A lost device never ends a session: the default takes its place, or silence, until the chosen one is back.
 
 use super::AudioError;
-use super::devices::{Names, OpenStream, Opened, Present, System, pick};
+use super::devices::{Names, OpenStream, Opened, System};
 use super::pace::{Cushion, Timer};
 use super::ring::Calls;
+use super::slot::{Chosen, Slot};
 use super::tone::{Echo, Tone};
 use super::wav::{WavSink, WavSource};
 use super::worker::{Change, Input, Output};
@@ -29,9 +30,6 @@ const POLL_INTERVAL_IN_NEED: Duration = Duration::from_millis(500);
 const POLL_PAUSE: Duration = Duration::from_millis(50);
 /// A stream that did not call for this long is dead.
 const QUIET_LIMIT: Duration = Duration::from_secs(2);
-/// A device that dies this soon is not tried again for [`REST`].
-const SHORT_LIFE: Duration = Duration::from_secs(5);
-const REST: Duration = Duration::from_secs(15);
 
 /// A new stream in the place of one that runs gets this long to run, and is looked at so often.
 const RUNS_WITHIN: Duration = Duration::from_secs(1);
@@ -44,63 +42,6 @@ pub(super) enum Wish {
     /// Devices came or went, or a stream was lost.
     Look,
     Stop,
-}
-
-/// What was chosen for one direction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Chosen {
-    /// Something that is no device.
-    NoDevice,
-    /// Whatever the system's default is.
-    Default,
-    /// The device of this id or name.
-    Named(String),
-}
-
-/// One direction: what was chosen and what runs.
-struct Slot {
-    kind: DeviceKind,
-    chosen: Chosen,
-    stream: Option<OpenStream>,
-    opened: Instant,
-    /// Not tried again before this.
-    rest: Option<Instant>,
-}
-
-impl Slot {
-    fn new(kind: DeviceKind) -> Self {
-        Self { kind, chosen: Chosen::NoDevice, stream: None, opened: Instant::now(), rest: None }
-    }
-
-    /// The id of the device that ought to run, given what there is.
-    fn wanted<'a>(&self, present: &'a Present) -> Option<&'a str> {
-        let default = present.default_of(self.kind);
-        match &self.chosen {
-            Chosen::NoDevice => None,
-            Chosen::Default => default,
-            Chosen::Named(name) => {
-                pick(present.of(self.kind), name).map(|known| known.id.as_str()).or(default)
-            }
-        }
-    }
-
-    fn named(&self) -> Option<String> {
-        match &self.chosen {
-            Chosen::Named(name) => Some(name.clone()),
-            Chosen::NoDevice | Chosen::Default => None,
-        }
-    }
-
-    fn label(&self) -> String {
-        self.named().unwrap_or_else(|| match self.kind {
-            DeviceKind::Speaker => "speaker".into(),
-            DeviceKind::Microphone | DeviceKind::Camera => "microphone".into(),
-        })
-    }
-
-    fn resting(&self) -> bool {
-        self.rest.is_some_and(|until| Instant::now() < until)
-    }
 }
 
 /// The thread's state.
@@ -176,7 +117,7 @@ impl Keeper {
             MicrophoneChoice::Default => Chosen::Default,
             MicrophoneChoice::Device(name) => Chosen::Named(name),
             other => {
-                self.microphone.chosen = Chosen::NoDevice;
+                self.microphone.choose(Chosen::NoDevice);
                 let input = match other {
                     MicrophoneChoice::Tone => Ok(Input::Tone(Tone::default(), Timer::new(now))),
                     MicrophoneChoice::Echo => Ok(Input::Echo(Box::new(Echo::new()))),
@@ -189,8 +130,7 @@ impl Keeper {
                 return self.settle(DeviceKind::Microphone, named, input.map(Change::Input));
             }
         };
-        self.microphone.chosen = chosen;
-        self.microphone.rest = None;
+        self.microphone.choose(chosen);
         self.open(DeviceKind::Microphone, None);
     }
 
@@ -200,7 +140,7 @@ impl Keeper {
             SpeakerChoice::Default => Chosen::Default,
             SpeakerChoice::Device(name) => Chosen::Named(name),
             other => {
-                self.speaker.chosen = Chosen::NoDevice;
+                self.speaker.choose(Chosen::NoDevice);
                 let output = match other {
                     SpeakerChoice::File(path) => {
                         WavSink::create(&path).map(|sink| Output::File(sink, Timer::new(Instant::now())))
@@ -212,8 +152,7 @@ impl Keeper {
                 return self.settle(DeviceKind::Speaker, named, output.map(Change::Output));
             }
         };
-        self.speaker.chosen = chosen;
-        self.speaker.rest = None;
+        self.speaker.choose(chosen);
         self.open(DeviceKind::Speaker, None);
     }
 
@@ -241,7 +180,7 @@ impl Keeper {
         let slot = self.slot(kind);
         let (named, label) = (slot.named(), slot.label());
         let mut problem = None;
-        let first = if slot.resting() {
+        let first = if slot.rests(Instant::now()) {
             Err(AudioError::NoDevice("it stopped right after it was opened".into()))
         } else {
             self.start(kind, named.clone())
@@ -302,9 +241,7 @@ impl Keeper {
             self.wait_running(&stream);
         }
         self.hand_over(change);
-        let slot = self.slot(kind);
-        slot.opened = Instant::now();
-        slot.stream = Some(stream);
+        self.slot(kind).run(stream, Instant::now());
         Ok(())
     }
 
@@ -322,8 +259,7 @@ impl Keeper {
 
     /// Whether something that was chosen does not run.
     fn is_in_need(&self) -> bool {
-        let missing = |slot: &Slot| slot.chosen != Chosen::NoDevice && slot.stream.is_none();
-        missing(&self.microphone) || missing(&self.speaker)
+        [&self.microphone, &self.speaker].iter().any(|slot| slot.is_in_need())
     }
 
     /// Looks whether the streams are alive.
@@ -343,11 +279,8 @@ impl Keeper {
         // The call goes on at once; a sound system that hangs is asked after that.
         self.silence(kind);
         let present = self.system.present().unwrap_or_default();
-        let slot = self.slot(kind);
-        // One that was pulled out is welcome back at once; one that is there and does not work is not.
         let there = present.of(kind).iter().any(|known| known.id == stream.names.id);
-        let short = there && slot.opened.elapsed() < SHORT_LIFE;
-        slot.rest = short.then(|| Instant::now() + REST);
+        self.slot(kind).handle_loss(there, Instant::now());
         tracing::warn!(?kind, device = stream.names.name, reason, "lost");
         let names = stream.names.clone();
         drop(stream);
@@ -357,16 +290,15 @@ impl Keeper {
     /// Looks whether the devices that ought to run are there.
     fn poll(&mut self) {
         let kinds = [DeviceKind::Microphone, DeviceKind::Speaker];
-        if kinds.iter().all(|kind| self.slot(*kind).chosen == Chosen::NoDevice) {
+        if kinds.iter().all(|kind| !self.slot(*kind).wants_device()) {
             return;
         }
         let Some(present) = self.system.present() else { return };
         for kind in kinds {
             let slot = self.slot(kind);
-            if slot.resting() {
+            if slot.rests(Instant::now()) {
                 continue;
             }
-            slot.rest = None;
             let running = slot.stream.as_ref().map(|stream| stream.names.id.clone());
             let wanted = slot.wanted(&present).map(str::to_owned);
             if running == wanted {
@@ -390,7 +322,7 @@ impl Keeper {
             }
             Err(error) => {
                 tracing::debug!(?kind, %error, "a device that came could not be opened");
-                self.slot(kind).rest = Some(Instant::now() + REST);
+                self.slot(kind).rest(Instant::now());
             }
         }
     }

@@ -31,6 +31,7 @@ mod ring;
 mod ringer;
 mod sender;
 mod session;
+mod slot;
 mod speech;
 mod stats;
 mod streams;
