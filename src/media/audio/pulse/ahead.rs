@@ -16,7 +16,8 @@ const MOST: usize = 5 * BLOCK;
 const FORGIVEN: Duration = Duration::from_secs(10);
 /// What one pause of ours costs is told of several times, and counts once.
 const ONE_EVENT: Duration = Duration::from_millis(200);
-/// Without running dry for so long, it goes back by a step; at first, and at most after it did so in vain.
+/// Without running dry for so long, it goes back by a step; at first, and at most after it did so in vain. Where it was not
+/// in vain, the next time comes sooner again.
 const CALM: Duration = Duration::from_secs(10);
 const CALM_MOST: Duration = Duration::from_secs(480);
 
@@ -24,7 +25,8 @@ const CALM_MOST: Duration = Duration::from_secs(480);
 #[derive(Debug)]
 pub(super) struct Ahead {
     samples: usize,
-    dry: Option<Instant>,
+    /// When it last ran dry; at first, when it began: a machine of which nothing is known yet is forgiven nothing.
+    dry: Instant,
     changed: Instant,
     calm: Duration,
     /// The last change was a step back.
@@ -33,7 +35,7 @@ pub(super) struct Ahead {
 
 impl Ahead {
     pub(super) fn new(now: Instant) -> Self {
-        Self { samples: LEAST, dry: None, changed: now, calm: CALM, lowered: false }
+        Self { samples: LEAST, dry: now, changed: now, calm: CALM, lowered: false }
     }
 
     /// What the server is to hold, at present.
@@ -44,11 +46,11 @@ impl Ahead {
     /// The server ran dry. Gives what it is to hold from now on, if that is another size.
     pub(super) fn handle_dry(&mut self, now: Instant) -> Option<usize> {
         let since = |moment: Instant| now.saturating_duration_since(moment);
-        if self.dry.is_some_and(|dry| since(dry) < ONE_EVENT) {
+        if since(self.dry) < ONE_EVENT {
             return None;
         }
-        let forgiven = self.dry.is_none_or(|dry| since(dry) > FORGIVEN);
-        self.dry = Some(now);
+        let forgiven = since(self.dry) > FORGIVEN;
+        self.dry = now;
         if forgiven || self.samples == MOST {
             return None;
         }
@@ -60,9 +62,13 @@ impl Ahead {
 
     /// Time has passed. Gives what the server is to hold from now on, if that is another size.
     pub(super) fn handle_time(&mut self, now: Instant) -> Option<usize> {
-        let last = self.dry.map_or(self.changed, |dry| dry.max(self.changed));
-        let calm = now.saturating_duration_since(last) >= self.calm;
-        (calm && self.samples > LEAST).then(|| self.change(self.samples - STEP, now)).flatten()
+        if now.saturating_duration_since(self.dry.max(self.changed)) < self.calm {
+            return None;
+        }
+        if std::mem::take(&mut self.lowered) {
+            self.calm = (self.calm / 2).max(CALM);
+        }
+        (self.samples > LEAST).then(|| self.change(self.samples - STEP, now)).flatten()
     }
 
     fn change(&mut self, samples: usize, now: Instant) -> Option<usize> {
@@ -81,8 +87,8 @@ mod tests {
         let start = Instant::now();
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
         let mut ahead = Ahead::new(start);
-        assert_eq!(ahead.handle_dry(at(5.0)), None, "once is no habit");
-        assert_eq!(ahead.handle_dry(at(5.1)), None, "the same pause");
+        assert_eq!(ahead.handle_dry(at(15.0)), None, "once is no habit");
+        assert_eq!(ahead.handle_dry(at(15.1)), None, "the same pause");
         assert_eq!(ahead.handle_dry(at(30.0)), None, "long ago");
         assert_eq!(ahead.handle_dry(at(32.0)), Some(LEAST + STEP));
         assert_eq!(ahead.handle_dry(at(33.0)), Some(LEAST + 2 * STEP));
@@ -97,11 +103,17 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_runs_dry_at_once_gets_more_at_once() {
+        let start = Instant::now();
+        let mut ahead = Ahead::new(start);
+        assert_eq!(ahead.handle_dry(start + Duration::from_secs(3)), Some(LEAST + STEP));
+    }
+
+    #[test]
     fn who_went_back_in_vain_waits_longer_before_the_next_time() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let mut ahead = Ahead::new(start);
-        ahead.handle_dry(at(1));
         ahead.handle_dry(at(2));
         let mut now = 2;
         let mut waits = Vec::new();
@@ -116,5 +128,19 @@ mod tests {
             assert_eq!(ahead.handle_dry(at(now)), Some(LEAST + STEP));
         }
         assert_eq!(waits, [10, 20, 40, 80, 160, 320, 480, 480]);
+        // The machine is left alone: it goes back, and what it learned of the bad times fades.
+        let mut moves = Vec::new();
+        for _ in 0..3 {
+            let before = now;
+            while ahead.handle_time(at(now)).is_none() && now - before < 2000 {
+                now += 1;
+            }
+            moves.push(now - before);
+            assert_eq!(ahead.handle_time(at(now + 3000)), None, "that is the least");
+            ahead.handle_dry(at(now + 4000));
+            now += 4001;
+            assert_eq!(ahead.handle_dry(at(now)), Some(LEAST + STEP));
+        }
+        assert_eq!(moves, [480, 240, 120]);
     }
 }
