@@ -59,7 +59,8 @@ fn run(row: &Row, pairing: Pairing, seed: u64, program: &Path) -> Result<Outcome
         Tun::create(&namespaces[1], ADDRESSES[1]).map_err(failed)?,
     ])
     .map_err(failed)?;
-    let (server, page, studio) = (Server::start(), PageServer::start(), Studio::new());
+    let (server, page) = (Server::start(), PageServer::start());
+    let studio = if row.drift_ppm == 0.0 { Studio::new() } else { Studio::with_drift(row.drift_ppm) };
     let doors = Doors::new().map_err(failed)?;
     let start = |side: usize| {
         for address in [server.address(), page.address()] {
@@ -75,8 +76,9 @@ fn run(row: &Row, pairing: Pairing, seed: u64, program: &Path) -> Result<Outcome
         party.wait_sound();
     }
     emulator.begin(row.schedule.clone(), seed, Instant::now());
-    // Both get used to the link.
-    studio.chatter();
+    for _ in 0..row.rounds {
+        studio.chatter();
+    }
     let pressure = Pressure::now();
     let scores = [studio.judge(0)?, studio.judge(1)?];
     Ok(Outcome { scores, pressure: pressure.until_now().share })

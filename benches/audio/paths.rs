@@ -88,7 +88,7 @@ fn paths(rows: &[Row]) -> Vec<lab::Path> {
     let clean = Schedule::steady(Shape::CLEAN);
     let mut paths: Vec<lab::Path> = rows
         .iter()
-        .filter(|row| !row.with_picture)
+        .filter(|row| !row.with_picture && row.drift_ppm == 0.0)
         .map(|row| path(row.title, row.schedule.clone(), 0.0))
         .collect();
     let mut spikes = clean.clone();

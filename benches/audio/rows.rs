@@ -4,6 +4,9 @@ use crate::link::loss::{Bursts, Loss};
 use crate::link::schedule::{Rate, Schedule, Shape};
 use std::time::Duration;
 
+/// Two minutes of talk: clocks are 12 ms apart before the first is judged.
+const DRIFTING: usize = 12;
+
 /// A link, and whether a picture shares it.
 #[derive(Clone)]
 pub(crate) struct Row {
@@ -13,6 +16,10 @@ pub(crate) struct Row {
     pub(crate) title: &'static str,
     pub(crate) schedule: Schedule,
     pub(crate) with_picture: bool,
+    /// By how much the second sound card is fast, parts per million.
+    pub(crate) drift_ppm: f64,
+    /// How often both speak before they are judged: they get used to the link, and clocks drift apart.
+    pub(crate) rounds: usize,
 }
 
 /// The rows of these names, or all, in the order of the table.
@@ -29,8 +36,14 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<Row>, String> {
 }
 
 fn all() -> Vec<Row> {
-    let row =
-        |name, title, shape| Row { name, title, schedule: Schedule::steady(shape), with_picture: false };
+    let row = |name, title, shape| Row {
+        name,
+        title,
+        schedule: Schedule::steady(shape),
+        with_picture: false,
+        drift_ppm: 0.0,
+        rounds: 1,
+    };
     let away = |delay, jitter, loss| Shape {
         delay: Duration::from_millis(delay),
         jitter: Duration::from_millis(jitter),
@@ -40,6 +53,11 @@ fn all() -> Vec<Row> {
     let narrow = Shape { rate: Some(Rate::of(300_000)), delay: Duration::from_millis(20), ..Shape::CLEAN };
     vec![
         row("clean", "clean", Shape::CLEAN),
+        Row {
+            drift_ppm: 100.0,
+            rounds: DRIFTING,
+            ..row("drift", "clean, clocks 100 ppm apart", Shape::CLEAN)
+        },
         row("jitter20", "20 ms jitter, 60 ms away", away(60, 20, Loss::None)),
         row("jitter30", "30 ms jitter, 5 % loss, 90 ms away", away(90, 30, Loss::Random(0.05))),
         row("loss10", "10 % random loss, 20 ms away", away(20, 0, Loss::Random(0.10))),

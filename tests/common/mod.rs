@@ -19,6 +19,7 @@ pub(crate) mod pair;
 pub(crate) mod proc_fs;
 pub(crate) mod process;
 pub(crate) mod pulse;
+pub(crate) mod recorder;
 pub(crate) mod server;
 pub(crate) mod studio;
 pub(crate) mod turn;

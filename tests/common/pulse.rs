@@ -6,7 +6,7 @@
 
 use super::eventually;
 use super::process::{Guarded, log_file, run};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -26,6 +26,11 @@ pub(crate) struct Pulse {
 impl Pulse {
     /// Starts a sound server without any card.
     pub(crate) fn start() -> Self {
+        Self::start_with_clock(0.0)
+    }
+
+    /// The same, with a clock that is fast by so many parts per million, and with it the crystals of all its cards.
+    pub(crate) fn start_with_clock(fast_ppm: f64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (state, log) = (folder.path().join("state"), folder.path().join("pulse.log"));
         std::fs::create_dir(&state).unwrap();
@@ -44,6 +49,11 @@ impl Pulse {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log_file(&log));
+        if fast_ppm != 0.0 {
+            command
+                .env("LD_PRELOAD", clock_library())
+                .env("FAKETIME", format!("+0 x{}", 1.0 + fast_ppm * 1e-6));
+        }
         let mut process = Guarded::spawn(&mut command);
         eventually("PulseAudio starts", Duration::from_secs(20), || {
             if let Some(status) = process.try_wait().unwrap() {
@@ -167,6 +177,16 @@ impl Pulse {
             .arg(file);
         Guarded::spawn(command.stdin(Stdio::null()).stderr(Stdio::null()))
     }
+}
+
+/// libfaketime: it tells a program another time than there is.
+fn clock_library() -> PathBuf {
+    let folders = ["/usr/lib/faketime", "/usr/lib64/faketime"].map(PathBuf::from);
+    // Debian has a folder for each architecture.
+    let more = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut files = folders.into_iter().chain(more.map(|entry| entry.path().join("faketime")));
+    let found = files.find_map(|folder| Some(folder.join("libfaketime.so.1")).filter(|file| file.exists()));
+    found.expect("libfaketime is missing: scripts/packages installs it")
 }
 
 fn socket(folder: &TempDir) -> String {

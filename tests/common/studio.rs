@@ -1,13 +1,15 @@
 //! The recipe by which speech through a call is judged: two virtual sound cards on one wire, a voice for each, and the
 //! score that a listener would give (PESQ, ITU-T P.862.2).
 //!
-//! What is said and what is heard are channels of one recording, so that both are in the same clock. The recording of
-//! what is said is scored first: where even that is damaged, the machine was too busy to judge anybody.
+//! What is said and what is heard are channels of one recording, so that both are in the same clock. Only where clocks are
+//! to drift there are two wires, one for each card, and two recordings that know when they began. The recording of what is
+//! said is scored first: where even that is damaged, the machine was too busy to judge anybody.
 
 use super::agent::Options;
 use super::pair::SOON;
 use super::process::{Guarded, run};
 use super::pulse::{Pulse, RATE};
+use super::recorder::{Recorder, Recording};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,7 +42,8 @@ const SPEECH: [(&str, &str); 2] = [
 
 /// Two virtual sound cards on one wire, and a voice for each.
 pub(crate) struct Studio {
-    pulse: Pulse,
+    /// One that both share, or one for each.
+    servers: Vec<Pulse>,
     folder: TempDir,
 }
 
@@ -55,15 +58,32 @@ pub(crate) struct Score {
 
 impl Studio {
     pub(crate) fn new() -> Self {
-        let pulse = Pulse::start();
-        pulse.add_null_sink("wire", &WIRE);
-        for (index, name) in NAMES.into_iter().enumerate() {
-            let (says, hears) = (WIRE[2 * index], WIRE[2 * index + 1]);
-            pulse.add_remap_sink(&format!("voice_{name}"), "wire", says);
-            pulse.add_remap_source(&format!("microphone_{name}"), "wire.monitor", says);
-            pulse.add_remap_sink(&format!("speaker_{name}"), "wire", hears);
+        Self::with(vec![Pulse::start()])
+    }
+
+    /// The second card is fast by so many parts per million of the first.
+    pub(crate) fn with_drift(ppm: f64) -> Self {
+        Self::with(vec![Pulse::start(), Pulse::start_with_clock(ppm)])
+    }
+
+    fn with(servers: Vec<Pulse>) -> Self {
+        let studio = Self { servers, folder: tempfile::tempdir().unwrap() };
+        for server in &studio.servers {
+            server.add_null_sink("wire", &WIRE);
         }
-        Self { pulse, folder: tempfile::tempdir().unwrap() }
+        for (index, name) in NAMES.into_iter().enumerate() {
+            let server = studio.server(index);
+            let (says, hears) = (WIRE[2 * index], WIRE[2 * index + 1]);
+            server.add_remap_sink(&format!("voice_{name}"), "wire", says);
+            server.add_remap_source(&format!("microphone_{name}"), "wire.monitor", says);
+            server.add_remap_sink(&format!("speaker_{name}"), "wire", hears);
+        }
+        studio
+    }
+
+    /// The sound server of the participant of that index.
+    fn server(&self, index: usize) -> &Pulse {
+        self.servers.get(index).unwrap_or(&self.servers[0])
     }
 
     /// An agent with the sound card of that name, without a camera.
@@ -80,9 +100,10 @@ impl Studio {
 
     /// The environment in which any program has the sound card of that name.
     pub(crate) fn environment(&self, name: &str) -> [(&'static str, String); 4] {
+        let server = self.server(NAMES.iter().position(|known| *known == name).unwrap());
         [
-            ("PULSE_SERVER", self.pulse.address()),
-            ("PULSE_COOKIE", self.pulse.cookie()),
+            ("PULSE_SERVER", server.address()),
+            ("PULSE_COOKIE", server.cookie()),
             ("PULSE_SINK", format!("speaker_{name}")),
             ("PULSE_SOURCE", format!("microphone_{name}")),
         ]
@@ -90,21 +111,20 @@ impl Studio {
 
     /// Both voices speak at the same time, and nobody listens.
     pub(crate) fn chatter(&self) {
-        let speak = |index: usize| self.pulse.play(&format!("voice_{}", NAMES[index]), &self.speech(index));
-        for mut player in [speak(0), speak(1)] {
+        for mut player in [self.speak(0), self.speak(1)] {
             finish(&mut player);
         }
     }
 
     /// The mouth of the participant of that index: see [`Pulse::play_stream`].
     pub(crate) fn mouth(&self, index: usize) -> Guarded {
-        self.pulse.play_stream(&format!("voice_{}", NAMES[index]))
+        self.server(index).play_stream(&format!("voice_{}", NAMES[index]))
     }
 
-    /// The wire as it is now, four channels: what alice says and hears, what bob says and hears. See
-    /// [`Pulse::record_stream`].
+    /// The wire as it is now (that of the first, if there are two), four channels: what alice says and hears, what bob says
+    /// and hears. See [`Pulse::record_stream`].
     pub(crate) fn wire(&self) -> Guarded {
-        self.pulse.record_stream("wire.monitor", &WIRE)
+        self.servers[0].record_stream("wire.monitor", &WIRE)
     }
 
     /// The participant of that index speaks until the recording of that itself is sound; the other's ear is scored.
@@ -115,11 +135,18 @@ impl Studio {
         let speech = self.speech(speaker);
         let mut references = Vec::new();
         for _ in 0..ATTEMPTS {
-            let recording = self.record(speaker, &speech);
-            let (says, hears) = (2 * speaker, 2 * (1 - speaker) + 1);
-            let reference = score((&speech, 0), (&recording, says)).pesq;
+            let wires = self.record(speaker);
+            let listener = 1 - speaker;
+            let wire = |index: usize| wires.get(index).unwrap_or(&wires[0]);
+            let (said, heard) = (wire(speaker), wire(listener));
+            let (says, hears) = (2 * speaker, 2 * listener + 1);
+            let (said_file, heard_file) = ((&*said.channels[says], 0), (&*heard.channels[hears], 0));
+            let reference = score((&speech, 0), said_file).pesq;
             if reference >= SOUND_REFERENCE {
-                return Ok(score((&recording, says), (&recording, hears)));
+                let score = score(said_file, heard_file);
+                let apart = heard.began.saturating_duration_since(said.began).as_secs_f64()
+                    - said.began.saturating_duration_since(heard.began).as_secs_f64();
+                return Ok(Score { delay_ms: score.delay_ms.map(|delay| delay + 1e3 * apart), ..score });
             }
             references.push(reference);
         }
@@ -142,20 +169,25 @@ impl Studio {
         file
     }
 
-    /// Plays a voice and records the wire meanwhile.
-    fn record(&self, speaker: usize, speech: &Path) -> PathBuf {
-        let file = self.folder.path().join("wire.wav");
-        if file.exists() {
-            std::fs::remove_file(&file).unwrap();
+    /// The voice of that index begins to speak.
+    fn speak(&self, index: usize) -> Guarded {
+        self.server(index).play(&format!("voice_{}", NAMES[index]), &self.speech(index))
+    }
+
+    /// Plays a voice and records all wires meanwhile.
+    fn record(&self, speaker: usize) -> Vec<Recording> {
+        let record =
+            |server: &Pulse| Recorder::start(server.record_stream("wire.monitor", &WIRE), WIRE.len());
+        let recorders: Vec<Recorder> = self.servers.iter().map(record).collect();
+        for recorder in &recorders {
+            recorder.wait_running(SOON);
         }
-        let mut recorder = self.pulse.record("wire.monitor", &WIRE, &file);
-        super::eventually("the recording runs", SOON, || {
-            (std::fs::metadata(&file).ok()?.len() > 10_000).then_some(())
-        });
-        finish(&mut self.pulse.play(&format!("voice_{}", NAMES[speaker]), speech));
+        finish(&mut self.speak(speaker));
         std::thread::sleep(Duration::from_secs(1));
-        assert!(recorder.terminate(SOON).is_some(), "the recorder does not end");
-        file
+        let finish = |(index, recorder): (usize, Recorder)| {
+            recorder.finish(SOON, self.folder.path(), &format!("wire-{index}"))
+        };
+        recorders.into_iter().enumerate().map(finish).collect()
     }
 }
 
