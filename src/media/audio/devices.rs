@@ -6,13 +6,21 @@
 
 use super::AudioError;
 use super::native;
+use super::opened::Opened;
+use super::present::Present;
+#[cfg(target_os = "linux")]
+use super::present::{Names, none_found, pick, word};
 #[cfg(target_os = "linux")]
 use super::pulse;
+#[cfg(target_os = "linux")]
 use super::resample::Resampler;
-use super::ring::{CaptureReader, Health, PlaybackWriter};
+#[cfg(target_os = "linux")]
+use super::ring::Health;
+use super::ring::{CaptureReader, PlaybackWriter};
 #[cfg(target_os = "linux")]
 use super::{SAMPLE_RATE, ring};
 use crate::media::device::Device;
+#[cfg(target_os = "linux")]
 use crate::media::event::DeviceKind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -34,108 +42,6 @@ pub fn list_devices() -> (Vec<Device>, Vec<Device>) {
         return server.inventory().map(|inventory| listed(&inventory)).unwrap_or_default();
     }
     native::list()
-}
-
-/// A device's names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Names {
-    /// Stays the same from one start to the next.
-    pub(super) id: String,
-    /// For people.
-    pub(super) name: String,
-}
-
-impl Names {
-    /// Whether this is the device that somebody chose by id (with or without the sound system's name) or by name.
-    fn is(&self, chosen: &str) -> bool {
-        let bare = self.id.split_once(':').map_or("", |(_, bare)| bare);
-        chosen == self.id || chosen == bare || chosen == self.name
-    }
-}
-
-/// The device that was chosen: an id tells it apart from another one of the same name.
-pub(super) fn pick<'a>(devices: &'a [Names], chosen: &str) -> Option<&'a Names> {
-    devices.iter().find(|known| known.id == chosen).or_else(|| devices.iter().find(|known| known.is(chosen)))
-}
-
-/// What there is, by id.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Present {
-    pub(super) microphones: Vec<Names>,
-    pub(super) speakers: Vec<Names>,
-    /// The default microphone.
-    pub(super) microphone: Option<String>,
-    /// The default speaker.
-    pub(super) speaker: Option<String>,
-}
-
-impl Present {
-    /// The devices of a kind.
-    pub(super) fn of(&self, kind: DeviceKind) -> &[Names] {
-        match kind {
-            DeviceKind::Speaker => &self.speakers,
-            DeviceKind::Microphone | DeviceKind::Camera => &self.microphones,
-        }
-    }
-
-    /// The default of a kind.
-    pub(super) fn default_of(&self, kind: DeviceKind) -> Option<&str> {
-        match kind {
-            DeviceKind::Speaker => self.speaker.as_deref(),
-            DeviceKind::Microphone | DeviceKind::Camera => self.microphone.as_deref(),
-        }
-    }
-}
-
-/// An open device.
-pub(super) struct Opened<End> {
-    /// The `audio` thread's end of its ring.
-    pub(super) end: End,
-    /// Between its rate and ours.
-    pub(super) resampler: Resampler,
-    /// Its rate.
-    pub(super) hertz: u32,
-    /// Dropping it closes the device.
-    pub(super) stream: OpenStream,
-}
-
-impl<End> Opened<End> {
-    pub(super) fn new(
-        end: End,
-        resampler: Resampler,
-        hertz: u32,
-        stream: AnyStream,
-        health: Arc<Health>,
-        names: Names,
-    ) -> Self {
-        Self { end, resampler, hertz, stream: OpenStream { _stream: stream, health, names } }
-    }
-}
-
-/// A running stream; closed when dropped.
-pub(super) struct OpenStream {
-    _stream: AnyStream,
-    /// What its callback leaves behind.
-    pub(super) health: Arc<Health>,
-    /// The device's names.
-    pub(super) names: Names,
-}
-
-/// A stream of either sound system; only ever dropped.
-pub(super) enum AnyStream {
-    #[cfg(target_os = "linux")]
-    Server {
-        _stream: pulse::Stream,
-    },
-    Native {
-        _stream: native::Stream,
-    },
-}
-
-impl From<native::Stream> for AnyStream {
-    fn from(stream: native::Stream) -> Self {
-        Self::Native { _stream: stream }
-    }
 }
 
 /// The sound system, as one session sees it.
@@ -272,7 +178,7 @@ fn from_server<End>(
         error => AudioError::Device { device: names.name.clone(), reason: error.to_string() },
     })?;
     let resampler = Resampler::new(SAMPLE_RATE, SAMPLE_RATE);
-    Ok(Opened::new(end, resampler, SAMPLE_RATE, AnyStream::Server { _stream: stream }, health, names))
+    Ok(Opened::new(end, resampler, SAMPLE_RATE, Box::new(stream), health, names))
 }
 
 /// The names of the chosen device, or of the default one.
@@ -347,35 +253,10 @@ fn listed(inventory: &pulse::Inventory) -> (Vec<Device>, Vec<Device>) {
     )
 }
 
-pub(super) fn none_found(kind: DeviceKind) -> AudioError {
-    AudioError::NoDevice(format!("no {} was found; connect one and it is used", word(kind)))
-}
-
-pub(super) fn word(kind: DeviceKind) -> &'static str {
-    match kind {
-        DeviceKind::Speaker => "speaker",
-        DeviceKind::Microphone | DeviceKind::Camera => "microphone",
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_id_tells_devices_of_one_name_apart() {
-        let names = |id: &str, name: &str| Names { id: id.into(), name: name.into() };
-        let all =
-            [names("pulseaudio:a", "Headset"), names("pulseaudio:b", "Headset"), names("pulseaudio:c", "a")];
-        for (chosen, id) in
-            [("pulseaudio:b", "pulseaudio:b"), ("b", "pulseaudio:b"), ("Headset", "pulseaudio:a")]
-        {
-            assert_eq!(pick(&all, chosen).map(|found| found.id.as_str()), Some(id), "{chosen}");
-        }
-        assert_eq!(pick(&all, "gone"), None);
-    }
-
-    #[cfg(target_os = "linux")]
     #[test]
     fn what_the_speaker_plays_is_no_microphone_unless_somebody_chose_it() {
         let found = |name: &str, monitor_of: Option<&str>| pulse::Found {

@@ -4,8 +4,10 @@
 //! A lost device never ends a session: the default takes its place, or silence, until the chosen one is back.
 
 use super::AudioError;
-use super::devices::{Names, OpenStream, Opened, System};
+use super::devices::System;
+use super::opened::{OpenStream, Opened};
 use super::pace::{Cushion, Timer};
+use super::present::Names;
 use super::ring::Calls;
 use super::slot::{Chosen, Slot};
 use super::tone::{Echo, Tone};

@@ -20,8 +20,11 @@ mod gain;
 mod keeper;
 mod melody;
 mod native;
+mod opened;
 mod pace;
 mod playout;
+mod ports;
+mod present;
 pub mod processing;
 #[cfg(target_os = "linux")]
 mod pulse;
@@ -45,8 +48,9 @@ pub use codec::{Encoded, Encoder, OpusDecoder};
 pub use devices::list_devices;
 pub use melody::Chime;
 pub use playout::{FrameDecoder, Playout, PlayoutStats};
+pub use ports::AudioPorts;
 pub use ringer::{Ringer, SoundTest};
-pub use session::{AudioPorts, AudioSession, SoundChoice};
+pub use session::{AudioSession, SoundChoice};
 pub use stats::{AudioStats, SoundLevels};
 
 use std::path::PathBuf;

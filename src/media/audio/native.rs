@@ -3,7 +3,8 @@
 //! Driven by `devices`. Sound systems may hang in any call, so each call runs on a thread of its own with a bounded
 //! wait, and is left behind if it takes longer.
 
-use super::devices::{Names, Opened, Present, none_found, pick, word};
+use super::opened::Opened;
+use super::present::{Names, Present, none_found, pick, word};
 use super::resample::Resampler;
 use super::ring::{CaptureReader, Health, PlaybackWriter};
 use super::streams::{build_input, build_output, candidates, ranges};
@@ -25,7 +26,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_millis(300);
 const FORMATS_SHOWN: usize = 16;
 
 /// A running stream; closed when dropped.
-pub(super) struct Stream(Option<cpal::Stream>);
+struct Stream(Option<cpal::Stream>);
 
 impl Drop for Stream {
     fn drop(&mut self) {
@@ -104,14 +105,8 @@ fn open<End: Send + 'static>(
                     let text = device.to_string();
                     let names = known(&device).unwrap_or_else(|| Names { id: text.clone(), name: text });
                     let hertz = config.sample_rate;
-                    return Ok(Opened::new(
-                        end,
-                        resampler,
-                        hertz,
-                        Stream(Some(stream)).into(),
-                        health,
-                        names,
-                    ));
+                    let stream = Box::new(Stream(Some(stream)));
+                    return Ok(Opened::new(end, resampler, hertz, stream, health, names));
                 }
                 Err(error) => {
                     tracing::debug!(%device, ?format, ?config, %error, "could not be opened like this");

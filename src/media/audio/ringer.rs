@@ -3,8 +3,9 @@
 //! A [`Ringer`] owns one thread, `ringer`, which opens a speaker only while it plays and a microphone only while it
 //! records. Orders never block; a newer order ends what an older one began.
 
-use super::devices::{OpenStream, Opened, System};
+use super::devices::System;
 use super::melody::{Chime, Melody};
+use super::opened::{OpenStream, Opened};
 use super::resample::Resampler;
 use super::ring::PlaybackWriter;
 use super::stats::Loudness;

@@ -5,8 +5,8 @@
 use super::codec::{Encoded, Encoder};
 use super::gain::slope;
 use super::pace::BLOCK_TIME;
+use super::ports::AudioPorts;
 use super::redundancy::Redundancy;
-use super::session::AudioPorts;
 use super::stats::{AudioStats, Loudness};
 use super::{AudioError, BLOCK, FRAME, SAMPLE_RATE};
 use crate::media::ports::EncodedAudio;

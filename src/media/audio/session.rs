@@ -2,12 +2,12 @@
 
 use super::AudioError;
 use super::keeper::{self, Wish};
+use super::ports::AudioPorts;
 use super::stats::{AudioStats, SoundLevels};
 use super::switches::Switches;
 use super::worker::{Shared, Worker};
 use crate::config::{MicrophoneChoice, SoundProcessing, SpeakerChoice};
 use crate::media::event::MediaEvents;
-use crate::media::ports::{EncodedAudio, ReceivedPacket, SendControl};
 use crate::media::video::latest::Latest;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,16 +22,6 @@ const WISHES: usize = 16;
 const CHANGES: usize = 8;
 /// Longest wait for a thread to end.
 const MAX_JOIN: Duration = Duration::from_secs(3);
-
-/// The sound's side of the border to the transport.
-pub struct AudioPorts {
-    /// Encoded packets go here; when full, the newest is dropped and counted.
-    pub out: tokio::sync::mpsc::Sender<EncodedAudio>,
-    /// Received packets come from here.
-    pub packets: std::sync::mpsc::Receiver<ReceivedPacket>,
-    /// What the transport allows.
-    pub control: Arc<SendControl>,
-}
 
 /// What the user chose for the sound of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! One direction of the keeper's: what was chosen, what runs, and when a device that does not work is tried again.
 
-use super::devices::{OpenStream, Present, pick};
+use super::opened::OpenStream;
+use super::present::{Present, pick};
 use crate::media::event::DeviceKind;
 use std::time::{Duration, Instant};
 

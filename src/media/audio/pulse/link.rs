@@ -8,7 +8,7 @@ use super::super::ring::{CaptureWriter, Health, PlaybackReader};
 use super::super::urgency;
 use super::PulseError;
 use super::ahead::Ahead;
-use super::server::playback_buffer;
+use super::buffers;
 use super::wire::{AT_ONCE, Inbox, Outbox, SAMPLE, for_samples};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -312,7 +312,7 @@ impl Link {
     fn hold(&mut self, channel: u32, samples: usize) -> Result<(), PulseError> {
         let params = SetPlaybackStreamBufferAttrParams {
             index: channel,
-            buffer_attr: playback_buffer(samples),
+            buffer_attr: buffers::playback(samples),
             adjust_latency: true,
             early_requests: false,
         };

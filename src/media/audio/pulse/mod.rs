@@ -8,6 +8,7 @@
 //! allocates nothing, takes no lock and writes no log.
 
 mod ahead;
+mod buffers;
 mod link;
 mod place;
 mod server;

@@ -1,13 +1,11 @@
 //! A connection to the sound server: what devices it has, and streams from and to them.
 
 use super::super::ring::{CaptureWriter, Health, PlaybackReader};
-use super::super::{BLOCK, SAMPLE_RATE};
 use super::PulseError;
 use super::link::{End, Link, Order, read};
-use super::wire::SAMPLE;
-use super::{ahead, place};
+use super::{ahead, buffers, place};
 use mio::Waker;
-use pulseaudio::protocol::stream::{BufferAttr, StreamFlags};
+use pulseaudio::protocol::stream::StreamFlags;
 use pulseaudio::protocol::{
     self, AuthParams, ChannelMap, Command, CommandReply, Prop, Props, SampleFormat, SampleSpec,
     SubscriptionMask,
@@ -25,12 +23,6 @@ const ORDERS: usize = 64;
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// How often a wait looks whether it is still wanted.
 const GLANCE: Duration = Duration::from_millis(20);
-/// Sound that the server hands over at once, samples: 10 ms.
-const FRAGMENT: usize = BLOCK;
-/// Sound that the server asks for at once, samples: with 10 ms in all and 5 ms at once it gives its device 5 ms and keeps
-/// 5 ms ready.
-const REQUEST: usize = 240;
-
 /// A device of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Found {
@@ -192,10 +184,10 @@ impl Server {
         health: Arc<Health>,
     ) -> Result<Stream, PulseError> {
         let params = protocol::RecordStreamParams {
-            sample_spec: SPEC,
+            sample_spec: buffers::SPEC,
             channel_map: ChannelMap::mono(),
             source_name: Some(name(source)?),
-            buffer_attr: BufferAttr { fragment_size: octets(FRAGMENT), ..BufferAttr::default() },
+            buffer_attr: buffers::recording(),
             flags: StreamFlags { adjust_latency: true, ..StreamFlags::default() },
             props: purpose(),
             ..protocol::RecordStreamParams::default()
@@ -217,10 +209,10 @@ impl Server {
         health: Arc<Health>,
     ) -> Result<Stream, PulseError> {
         let params = protocol::PlaybackStreamParams {
-            sample_spec: SPEC,
+            sample_spec: buffers::SPEC,
             channel_map: ChannelMap::mono(),
             sink_name: Some(name(sink)?),
-            buffer_attr: playback_buffer(ahead::LEAST),
+            buffer_attr: buffers::playback(ahead::LEAST),
             // Streams of one number play in step, and so only to one device.
             sync_id: self.playbacks.fetch_add(1, Ordering::Relaxed),
             flags: StreamFlags { adjust_latency: true, ..StreamFlags::default() },
@@ -272,24 +264,6 @@ impl Server {
         self.waker.wake()?;
         Ok(())
     }
-}
-
-/// The buffer of a stream to a speaker that holds so many samples ahead.
-pub(super) fn playback_buffer(ahead: usize) -> BufferAttr {
-    BufferAttr {
-        target_length: octets(ahead),
-        minimum_request_length: octets(REQUEST),
-        // It plays from the first sample on, and silence rather than a pause when there is none.
-        pre_buffering: 0,
-        ..BufferAttr::default()
-    }
-}
-
-const SPEC: SampleSpec =
-    SampleSpec { format: SampleFormat::Float32Le, channels: 1, sample_rate: SAMPLE_RATE };
-
-fn octets(samples: usize) -> u32 {
-    (samples * SAMPLE) as u32
 }
 
 fn text(name: &CStr) -> String {

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::media::event::{DeviceKind, MEDIA_EVENT_CAPACITY, MediaEvent};
-use crate::media::ports::{AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY};
+use crate::media::ports::{
+    AUDIO_RECEIVE_CAPACITY, AUDIO_SEND_CAPACITY, EncodedAudio, ReceivedPacket, SendControl,
+};
 use std::path::Path;
 use tokio::sync::mpsc;
 
