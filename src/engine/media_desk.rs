@@ -10,13 +10,14 @@ use crate::media::audio::{AudioPorts, AudioSession, AudioStats, SoundChoice, Sou
 use crate::media::device::Devices;
 use crate::media::event::MediaEvents;
 use crate::media::ports::{EncodedAudio, EncodedFrame, Feedback, ReceivedPacket, SendControl};
-use crate::media::video::capture::{Capture, CaptureWish};
+use crate::media::video::capture::Capture;
 use crate::media::video::encoder::VideoEncoder;
 use crate::media::video::frame::{Frame, Size};
 use crate::media::video::latest::Latest;
 use crate::media::video::receiver::VideoReceiver;
 use crate::media::video::record::VideoRecorder;
 use crate::media::video::rgba::RgbaConverter;
+use crate::media::video::source::CaptureWish;
 use crate::media::video::stats::{
     VideoReceiveSnapshot, VideoReceiveStats, VideoSendSnapshot, VideoSendStats,
 };

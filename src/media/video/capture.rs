@@ -3,13 +3,14 @@
 //! The engine starts one per choice and drops it to release the device. Opening happens on the thread, so a slow or
 //! missing camera never holds anybody up; what becomes of it is reported as [`MediaEvent`]s.
 
-use super::frame::{Frame, Size};
+use super::frame::Frame;
 use super::latest::{Latest, Next};
 use super::pattern::Pattern;
 use super::pool::FramePool;
+use super::source::{CaptureWish, Pace, Sink};
 use super::worker::{Stop, Worker};
 use crate::config::CameraChoice;
-use crate::media::event::{DeviceKind, MediaEvent, MediaEvents};
+use crate::media::event::MediaEvents;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,21 +18,6 @@ use thiserror::Error;
 
 /// How often the stop signal is looked at while the echoed side sends nothing.
 const STOP_POLL: Duration = Duration::from_millis(100);
-
-/// What is wished for; a source gives what comes nearest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CaptureWish {
-    /// Size of the pictures.
-    pub size: Size,
-    /// Pictures per second.
-    pub fps: u32,
-}
-
-impl Default for CaptureWish {
-    fn default() -> Self {
-        Self { size: Size::HD, fps: 30 }
-    }
-}
 
 /// Why there is no capture.
 #[derive(Debug, Error)]
@@ -49,13 +35,6 @@ pub enum CaptureError {
 
 /// A running capture. Dropping it releases the device.
 pub struct Capture(Worker);
-
-/// Where a source's thread puts its pictures, and what it listens to.
-pub(crate) struct Sink<'a> {
-    pub(crate) out: &'a Latest<Arc<Frame>>,
-    pub(crate) events: &'a MediaEvents,
-    pub(crate) stop: &'a Stop,
-}
 
 impl Capture {
     /// Starts the thread `video-capture`. Reports [`MediaEvent::Opened`] once the source is open; if it cannot be
@@ -107,61 +86,6 @@ impl Capture {
 
     /// Ends the thread and waits for it, at most [`super::worker::JOIN_LIMIT`].
     pub fn stop(self) {}
-}
-
-impl Sink<'_> {
-    /// The source is open.
-    pub(crate) fn report_opened(&self, device: &str) {
-        self.report(MediaEvent::Opened { kind: DeviceKind::Camera, device: device.into() });
-    }
-
-    /// The source could not be opened, or is gone.
-    pub(crate) fn report_lost(&self, device: &str, reason: String) {
-        self.report(MediaEvent::Lost {
-            kind: DeviceKind::Camera,
-            device: device.into(),
-            reason,
-            fallback: None,
-        });
-    }
-
-    /// The user may not use the camera.
-    pub(crate) fn report_refused(&self) {
-        self.report(MediaEvent::Refused { kind: DeviceKind::Camera });
-    }
-
-    fn report(&self, event: MediaEvent) {
-        if let Err(error) = self.events.try_send(event) {
-            tracing::warn!(%error, "camera event dropped");
-        }
-    }
-}
-
-/// Deadlines at a fixed rate, absolute, so that a late picture does not delay those behind it.
-pub(crate) struct Pace {
-    start: Instant,
-    interval: Duration,
-    count: u32,
-}
-
-impl Pace {
-    pub(crate) fn new(interval: Duration) -> Self {
-        Self { start: Instant::now(), interval, count: 0 }
-    }
-
-    /// Sleeps until the next picture is due; true if the thread is to end. After a long delay (a suspended machine)
-    /// it starts anew instead of catching up.
-    pub(crate) fn wait(&mut self, stop: &Stop) -> bool {
-        let now = Instant::now();
-        let due = self.start + self.interval * self.count;
-        self.count = self.count.saturating_add(1);
-        if now.saturating_duration_since(due) > self.interval * 2 || self.count == u32::MAX {
-            self.start = now;
-            self.count = 1;
-            return stop.is_set();
-        }
-        stop.sleep_until(due)
-    }
 }
 
 fn run_pattern(wish: CaptureWish, sink: &Sink<'_>) {

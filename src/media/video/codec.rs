@@ -3,6 +3,7 @@
 //! Driven by the encoder's and the receiver's threads, which own one [`Encoder`] and one [`Decoder`] each. Decides
 //! nothing: which codec, size, rate and keyframe is theirs to say.
 
+use super::encoder_settings::EncoderSettings;
 use super::frame::{Frame, Size};
 use super::h264::{self, H264Error};
 use super::look::Look;
@@ -21,16 +22,6 @@ pub enum CodecError {
     /// libvpx's word.
     #[error(transparent)]
     Vp8(#[from] Vp8Error),
-}
-
-/// What an encoder is made for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct EncoderSettings {
-    pub(crate) size: Size,
-    pub(crate) bits_per_second: u32,
-    pub(crate) fps: f64,
-    /// What the encoder before it sent beyond the rate, in seconds of the rate.
-    pub(crate) backlog: f64,
 }
 
 /// Encodes pictures of one size; keyframes at the start and when asked for only.
@@ -148,13 +139,5 @@ impl Decoder {
             Self::H264(decoder) => Ok(decoder.decode(data, captured, capture_ntp)?),
             Self::Vp8(decoder) => Ok(decoder.decode(data, captured, capture_ntp)?),
         }
-    }
-}
-
-/// Copies a plane whose rows are `stride` apart into one whose rows are not.
-pub(super) fn copy_plane(from: &[u8], stride: usize, to: &mut [u8], width: usize) {
-    for (source, target) in from.chunks(stride).zip(to.chunks_exact_mut(width)) {
-        let length = width.min(source.len());
-        target[..length].copy_from_slice(&source[..length]);
     }
 }

@@ -1,7 +1,8 @@
 //! A stream whose codec changes with one of its pictures, from the encoder's octets to the decoder's pixels.
 
-use super::codec::{Decoder, Encoder, EncoderSettings};
+use super::codec::{Decoder, Encoder};
 use super::counter::read_counter;
+use super::encoder_settings::EncoderSettings;
 use super::frame::{Frame, Size};
 use super::look::Looker;
 use super::loopback::packetize;

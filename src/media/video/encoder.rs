@@ -5,7 +5,8 @@
 //! never in storms.
 
 use super::cadence::Cadence;
-use super::codec::{CodecError, Encoder, EncoderSettings};
+use super::codec::{CodecError, Encoder};
+use super::encoder_settings::EncoderSettings;
 use super::frame::{Frame, Size};
 use super::ladder::{Ladder, Rung, Situation};
 use super::latest::{Latest, Next, Reader};

@@ -102,3 +102,11 @@ impl Frame {
         (y, u, v)
     }
 }
+
+/// Copies a plane whose rows are `stride` apart into one whose rows are not.
+pub(super) fn copy_plane(from: &[u8], stride: usize, to: &mut [u8], width: usize) {
+    for (source, target) in from.chunks(stride).zip(to.chunks_exact_mut(width)) {
+        let length = width.min(source.len());
+        target[..length].copy_from_slice(&source[..length]);
+    }
+}

@@ -1,8 +1,8 @@
 //! The H.264 encoder and decoder of OpenH264, as small as our use of them. No threads, no policy: driven through
 //! [`super::codec`].
 
-use super::codec::{EncoderSettings, copy_plane};
-use super::frame::{Frame, Size};
+use super::encoder_settings::EncoderSettings;
+use super::frame::{Frame, Size, copy_plane};
 use super::h264_encoder::{OpenH264Error, RawEncoder};
 use super::look::Look;
 use super::pool::FramePool;

@@ -1,12 +1,13 @@
 //! Tests of the whole path: pattern, encoder, packets over a bad network, receiver, picture.
 
-use super::capture::{Capture, CaptureWish};
+use super::capture::Capture;
 use super::counter::read_counter;
 use super::encoder::VideoEncoder;
 use super::frame::{Frame, Size};
 use super::latest::{Latest, Next, Reader};
 use super::pattern::Pattern;
 use super::receiver::VideoReceiver;
+use super::source::CaptureWish;
 use super::stats::{VideoReceiveStats, VideoSendStats};
 use crate::config::CameraChoice;
 use crate::media::event::{DeviceKind, MediaEvent};

@@ -15,12 +15,14 @@ pub mod latest;
 pub mod receiver;
 pub mod record;
 pub mod rgba;
+pub mod source;
 pub mod stats;
 pub mod vp8;
 pub mod worker;
 
 pub(crate) mod cadence;
 mod depacketizer;
+mod encoder_settings;
 mod h264_encoder;
 pub(crate) mod ladder;
 mod load;

@@ -1,6 +1,6 @@
 //! Tests of the rate on the real encoder, with pictures that are the same on every run.
 
-use super::codec::EncoderSettings;
+use super::encoder_settings::EncoderSettings;
 use super::footage::{Footage, Scene};
 use super::frame::{Frame, Size};
 use super::h264::Encoder;

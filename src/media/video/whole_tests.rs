@@ -1,7 +1,8 @@
 //! Real H.264 over a bad network, in virtual time: whatever is lost, every picture that is shown is exactly the one
 //! that decoding without any loss gives; and receiving allocates nothing once it runs.
 
-use super::codec::{Decoder, Encoder, EncoderSettings};
+use super::codec::{Decoder, Encoder};
+use super::encoder_settings::EncoderSettings;
 use super::frame::{Frame, Size};
 use super::look::Looker;
 use super::loopback::packetize;

@@ -1,9 +1,9 @@
 //! Y4M (YUV4MPEG2) files: read as a camera, looped and paced. The file is read picture by picture, never whole.
 //! Only 8-bit 4:2:0 is taken, which is what everything else here works with.
 
-use super::capture::{Pace, Sink};
 use super::frame::{Frame, Size};
 use super::pool::FramePool;
+use super::source::{Pace, Sink};
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};

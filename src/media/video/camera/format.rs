@@ -1,7 +1,7 @@
 //! Picture formats of cameras, and which one to use. Sans-IO.
 
-use crate::media::video::capture::CaptureWish;
 use crate::media::video::frame::Size;
+use crate::media::video::source::CaptureWish;
 use std::cmp::Reverse;
 use std::fmt;
 

@@ -12,8 +12,8 @@ mod nokhwa;
 #[cfg(target_os = "linux")]
 mod v4l;
 
-use super::capture::{CaptureWish, Sink};
 use super::pool::FramePool;
+use super::source::{CaptureWish, Sink};
 use crate::media::device::Device;
 use convert::Converter;
 use error::CameraError;

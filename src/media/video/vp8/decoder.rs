@@ -3,8 +3,7 @@
 
 use super::ffi;
 use super::{Context, Vp8Error};
-use crate::media::video::codec::copy_plane;
-use crate::media::video::frame::{Frame, Size};
+use crate::media::video::frame::{Frame, Size, copy_plane};
 use crate::media::video::pool::FramePool;
 use std::ffi::{c_int, c_uint};
 use std::ptr::{null, null_mut};

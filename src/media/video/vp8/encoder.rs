@@ -3,7 +3,7 @@
 
 use super::ffi::{self, vpx_codec_enc_cfg};
 use super::{Context, Vp8Error};
-use crate::media::video::codec::EncoderSettings;
+use crate::media::video::encoder_settings::EncoderSettings;
 use crate::media::video::frame::{Frame, Size};
 use std::ffi::{c_int, c_uint};
 use std::mem::MaybeUninit;

@@ -1,8 +1,8 @@
 //! The codec on the test pattern: what comes out is what went in.
 
 use super::{Decoder, Encoder, Vp8Error};
-use crate::media::video::codec::EncoderSettings;
 use crate::media::video::counter::read_counter;
+use crate::media::video::encoder_settings::EncoderSettings;
 use crate::media::video::frame::{Frame, Size};
 use crate::media::video::pattern::Pattern;
 use std::time::{Duration, Instant};
