@@ -12,17 +12,17 @@
 //! | never finishes its handshake | dropped after [`HANDSHAKE_TIMEOUT`] |
 
 use super::door;
-use super::hub::Event;
+use super::linger::linger;
+use super::link::{Event, Link, Outgoing, QUEUE_MESSAGES};
 use super::rate::RateLimit;
-use super::registry::{Closing, ConnectionId};
-use super::session::Departure;
+use super::registry::Closing;
+use super::session::{ConnectionId, Departure};
 use crate::protocol::MAX_MESSAGE_BYTES;
 use futures_util::{SinkExt, StreamExt};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -31,10 +31,6 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-/// Messages that may wait for one connection. When full the peer does not read: the connection is dropped.
-pub const QUEUE_MESSAGES: usize = 1024;
-/// Bytes that may wait for one connection. When full the peer does not read: the connection is dropped.
-pub const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Time between pings (RFC 6455 section 5.5.2).
 pub const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Pings in a row without any sign of life after which the connection is dropped, when the next one is due.
@@ -45,65 +41,8 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a connection that we close may take to say goodbye.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long what the peer still sends is read away, so that it is not reset before it has read why we close.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Receive buffer of one connection, bytes: small, for there may be a thousand.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
-
-/// What the hub wants of a connection.
-pub(super) enum Outgoing {
-    /// Send this.
-    Text(Arc<str>),
-    /// Close.
-    Close(Closing),
-}
-
-/// The hub's end of a connection. Dropping it ends the connection at once, even in the middle of a write.
-pub(super) struct Link {
-    outgoing: mpsc::Sender<Outgoing>,
-    queued_bytes: Arc<AtomicUsize>,
-    _alive: oneshot::Sender<()>,
-}
-
-/// Why a message does not go into a connection's queue.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Overflow {
-    /// [`QUEUE_MESSAGES`] or [`QUEUE_BYTES`] are waiting.
-    #[error("it does not read what it is sent")]
-    Full,
-    /// The task has ended.
-    #[error("it is gone")]
-    Gone,
-}
-
-impl Link {
-    /// Queues it, never waiting.
-    pub(super) fn offer(&self, outgoing: Outgoing) -> Result<(), Overflow> {
-        let bytes = outgoing.bytes();
-        if self.queued_bytes.load(Ordering::Relaxed) + bytes > QUEUE_BYTES {
-            return Err(Overflow::Full);
-        }
-        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.outgoing.try_send(outgoing).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Overflow::Full,
-            mpsc::error::TrySendError::Closed(_) => Overflow::Gone,
-        })
-    }
-
-    /// The task has ended.
-    pub(super) fn is_closed(&self) -> bool {
-        self.outgoing.is_closed()
-    }
-}
-
-impl Outgoing {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Close(_) => 0,
-        }
-    }
-}
 
 /// Serves one accepted socket to its end.
 pub(super) async fn run(
@@ -301,19 +240,5 @@ async fn farewell(mut socket: WebSocketStream<TcpStream>, code: CloseCode, reaso
         Ok(Ok(())) => linger(socket.into_inner()).await,
         Ok(Err(error)) => tracing::debug!(%error, "no goodbye"),
         Err(_) => tracing::debug!("no goodbye in time"),
-    }
-}
-
-/// Ends our half of the stream and discards the peer's, for a limited time.
-pub(super) async fn linger(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let mut discarded = [0; READ_BUFFER_BYTES];
-    let drained = timeout(LINGER_TIMEOUT, async {
-        while matches!(stream.read(&mut discarded).await, Ok(count) if count > 0) {}
-    });
-    if drained.await.is_err() {
-        tracing::debug!("the peer goes on sending: cut off");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Driven by the connection's task under a timeout. It reads at most [`MAX_HEAD_BYTES`].
 
-use super::connection::linger;
+use super::linger::linger;
 use crate::protocol::SUBPROTOCOL;
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,16 +3,15 @@
 //! Driven by the acceptors and the connections through one bounded queue. It never waits for a connection: what does
 //! not fit into a connection's own queue closes that connection.
 
-use super::connection::{self, Link, Outgoing};
-use super::registry::{ConnectionId, MAX_CONNECTIONS, Output, Registry};
-use super::session::Departure;
+use super::connection;
+use super::link::{Event, Link, Outgoing};
+use super::registry::{MAX_CONNECTIONS, Output, Registry};
+use super::session::{ConnectionId, Departure};
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Events that may wait for the hub. When full the connections wait, and TCP slows their peers; each has at most one
 /// event waiting outside the queue, and they are taken in turn.
@@ -20,20 +19,6 @@ pub(super) const EVENT_CAPACITY: usize = 1024;
 /// Sockets that have not yet become connections (handshakes, plain HTTP) beyond the full number of connections. One
 /// more is dropped at once.
 const SPARE_SOCKETS: usize = 256;
-
-/// What happens to the server.
-pub(super) enum Event {
-    /// A listener accepted a socket.
-    Accepted(TcpStream),
-    /// The WebSocket handshake is done.
-    Opened(ConnectionId, Link),
-    /// A text message.
-    Text(ConnectionId, Utf8Bytes),
-    /// A binary message.
-    Binary(ConnectionId),
-    /// The connection's task is about to end: its last event.
-    Ended(ConnectionId, Departure),
-}
 
 /// Runs until `stop` is true, or its sender gone, and all connections are closed.
 pub(super) async fn run(

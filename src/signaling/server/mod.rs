@@ -10,12 +10,15 @@
 pub mod connection;
 mod door;
 mod hub;
+mod linger;
+mod link;
 pub mod rate;
 pub mod registry;
 pub mod session;
 #[cfg(test)]
 mod tests;
 
+use link::Event;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -58,7 +61,7 @@ pub struct Server {
 
 /// The hub, once there is a listener.
 struct Running {
-    events: mpsc::Sender<hub::Event>,
+    events: mpsc::Sender<Event>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -143,11 +146,11 @@ fn listen_error(address: SocketAddr, source: io::Error) -> ServerError {
     }
 }
 
-async fn accept(listener: TcpListener, events: mpsc::Sender<hub::Event>) {
+async fn accept(listener: TcpListener, events: mpsc::Sender<Event>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                if events.send(hub::Event::Accepted(stream)).await.is_err() {
+                if events.send(Event::Accepted(stream)).await.is_err() {
                     return;
                 }
             }

@@ -40,7 +40,7 @@
 //! Unknown fields and unknown types are relayed untouched. `name` is always overwritten with the sender's true name.
 //! A chat text is relayed as it is: a page must draw it as text, as `textContent` does.
 
-use super::session::{ABSENCE, Absence, Departure, Features, MAX_ABSENT, Session, SessionId};
+use super::session::{ABSENCE, Absence, ConnectionId, Departure, Features, MAX_ABSENT, Session, SessionId};
 use crate::protocol::{
     Envelope, FEATURE_PRESENCE, FEATURE_RESUME, FEATURE_UNDELIVERABLE, Resume, clean_name, kind,
     numbered_name,
@@ -51,10 +51,6 @@ use std::time::Instant;
 
 /// Connections at a time, signed in or not. One more is refused with [`Closing::Full`].
 pub const MAX_CONNECTIONS: usize = 1000;
-
-/// One connection; never used again in the life of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
 
 /// What is to be done to one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 //! a token; when its connection is lost without a goodbye, its name stays taken and its presence as it is for
 //! [`ABSENCE`], and what is sent to it waits here. It never reads a clock and never sends.
 
-use super::registry::ConnectionId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +18,10 @@ pub const MAX_ABSENT: usize = 1000;
 pub const KEPT_TEXTS: usize = 128;
 /// Bytes of them.
 pub const KEPT_BYTES: usize = 256 * 1024;
+
+/// One connection; never used again in the life of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
 
 /// One participant, in the order of signing in; never used again in the life of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,8 +2,8 @@
 
 mod resume;
 
-use super::registry::{Closing, ConnectionId, MAX_CONNECTIONS, Output, Registry};
-use super::session::Departure;
+use super::registry::{Closing, MAX_CONNECTIONS, Output, Registry};
+use super::session::{ConnectionId, Departure};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
