@@ -4,10 +4,10 @@ use super::active_call::{ActiveCall, Context};
 use super::board::Board;
 use super::echo::Echo;
 use super::hosting::{HostingDesk, HostingEvent};
+use super::intent::Waiting;
 use super::media_desk::{DESK_EVENT_CAPACITY, DeskEvent, DeskOrder, MediaDesk};
 use super::network::{self, NEWS_CAPACITY, NetworkNews};
 use super::rings::Rings;
-use super::wishes::Waiting;
 use super::{
     AcceptPolicy, Connection, EndedCall, EngineHandle, EngineOptions, EnginePort, Hosting, Intent, Question,
     Severity, Snapshot,

@@ -3,7 +3,6 @@
 //! It lives as long as the embedded server, so that a newcomer's first call works alone. It runs an engine of its own
 //! and calls over the network like everybody else: nothing in a call knows that the other side is an echo.
 
-use super::core;
 use super::{
     AcceptPolicy, CameraChoice, EngineHandle, EngineOptions, Intent, MicrophoneChoice, Settings,
     SpeakerChoice,
@@ -16,18 +15,22 @@ pub const ECHO_NAME: &str = "Echo";
 pub(super) struct Echo(EngineHandle);
 
 impl Echo {
-    /// Signs in to the server at `url`.
-    pub(super) fn start(url: String) -> Self {
+    /// What its engine is to be like, at the server at `url`.
+    pub(super) fn options(url: &str) -> EngineOptions {
         let settings = Settings {
             name: ECHO_NAME.into(),
-            server: url.clone(),
+            server: url.to_owned(),
             camera: CameraChoice::Echo,
             microphone: MicrophoneChoice::Echo,
             speaker: SpeakerChoice::None,
             accept: AcceptPolicy::Always,
             ..Settings::default()
         };
-        let echo = core::start(EngineOptions { settings, may_host: false, ..EngineOptions::default() });
+        EngineOptions { settings, may_host: false, ..EngineOptions::default() }
+    }
+
+    /// Signs in to that server, with an engine that was started with these options.
+    pub(super) fn sign_in(echo: EngineHandle, url: String) -> Self {
         if echo.try_send(Intent::SignIn { name: ECHO_NAME.into(), server: url }).is_err() {
             tracing::error!("the Echo contact did not start");
         }

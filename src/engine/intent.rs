@@ -87,3 +87,9 @@ pub enum Intent {
     /// End everything in order; the engine's last snapshot has `finished` set.
     Quit,
 }
+
+/// A wish that waits until the devices have been listed.
+pub(super) enum Waiting {
+    Dial { peer: String },
+    Answer { video: bool },
+}

@@ -1,9 +1,10 @@
 //! What becomes of each [`Intent`].
 
 use super::active_call::ActiveCall;
-use super::core::Engine;
+use super::core::{Engine, start};
 use super::echo::Echo;
 use super::hosting::{HostingDesk, HostingEvent, HostingOrder};
+use super::intent::Waiting;
 use super::media_desk::DeskOrder;
 use super::{Connection, Intent, Question, Settings, Severity, settings_file};
 use crate::call::Event;
@@ -14,12 +15,6 @@ use std::sync::Arc;
 /// What the user reads when there is nothing to call with.
 pub const NOTHING_TO_CALL_WITH: &str =
     "Unable to open your call because no camera and/or microphone were found.";
-
-/// A wish that waits until the devices have been listed.
-pub(super) enum Waiting {
-    Dial { peer: String },
-    Answer { video: bool },
-}
 
 impl Engine {
     pub(super) fn handle_intent(&mut self, intent: Intent) {
@@ -144,7 +139,7 @@ impl Engine {
     pub(super) fn handle_hosting(&mut self, event: HostingEvent) {
         match event {
             HostingEvent::Ready { url, hosting } => {
-                self.echo = hosting.is_some().then(|| Echo::start(url.clone()));
+                self.echo = hosting.is_some().then(|| Echo::sign_in(start(Echo::options(&url)), url.clone()));
                 self.hosted = hosting;
                 self.connect(url);
             }
