@@ -19,6 +19,7 @@ mod participant;
 mod cost;
 mod first;
 mod table;
+mod used;
 mod window;
 
 use common::page::PageServer;

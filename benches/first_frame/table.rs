@@ -1,7 +1,8 @@
 //! Writes the figures as one plain table.
 
-use crate::cost::{Cost, Used};
+use crate::cost::Cost;
 use crate::first::{First, Kind};
+use crate::used::Used;
 
 /// The agent is to need no more than this share of what Chromium needs …
 const TARGET: f64 = 1.0 / 3.0;

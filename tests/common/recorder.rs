@@ -5,7 +5,7 @@ use super::process::Guarded;
 use super::pulse::RATE;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,8 @@ pub(crate) struct Recording {
 impl Recorder {
     pub(crate) fn start(mut process: Guarded, channels: usize) -> Self {
         let mut source = process.stdout.take().unwrap();
-        let (tell, runs) = channel();
+        // Told once; there is room for it.
+        let (tell, runs) = sync_channel(1);
         let writer = move || take_down(&mut source, channels, &tell);
         let writer = Builder::new().name("recorder".into()).spawn(writer).unwrap();
         Self { process, runs, writer, channels }
@@ -71,14 +72,14 @@ impl Recorder {
     }
 }
 
-fn take_down(source: &mut impl Read, channels: usize, tell: &Sender<()>) -> (Vec<u8>, Instant) {
+fn take_down(source: &mut impl Read, channels: usize, tell: &SyncSender<()>) -> (Vec<u8>, Instant) {
     let (mut octets, mut piece, mut began) = (Vec::new(), [0; PIECE], None);
     while let Ok(count @ 1..) = source.read(&mut piece) {
         octets.extend_from_slice(&piece[..count]);
         let length = (octets.len() / DEPTH / channels) as f64 / f64::from(RATE);
         let spoken_for = Instant::now() - Duration::from_secs_f64(length);
         if began.replace(began.map_or(spoken_for, |began: Instant| began.min(spoken_for))).is_none() {
-            tell.send(()).ok();
+            tell.try_send(()).ok();
         }
     }
     (octets, began.unwrap_or_else(Instant::now))
