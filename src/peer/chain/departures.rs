@@ -26,7 +26,19 @@ struct Sent {
     departed: Instant,
     octets: usize,
     cluster: Option<u32>,
+    picture: bool,
     fate: Fate,
+}
+
+/// What a feedback tells that was not known.
+#[derive(Default)]
+pub(super) struct News {
+    /// In the order of sending.
+    pub(super) outcomes: Vec<Outcome>,
+    /// When the newest packet that it reports as arrived had left.
+    pub(super) newest: Option<Instant>,
+    /// When the oldest packet of a picture that it reports as lost had left.
+    pub(super) lost_picture: Option<Instant>,
 }
 
 /// See the module.
@@ -38,14 +50,14 @@ pub(super) struct Departures {
 }
 
 impl Departures {
-    /// The number of the next packet, which departs now.
-    pub(super) fn depart(&mut self, now: Instant, octets: usize, cluster: Option<u32>) -> u16 {
+    /// The number of the next packet, which departs now; whether it is part of a `picture`.
+    pub(super) fn depart(&mut self, now: Instant, octets: usize, cluster: Option<u32>, picture: bool) -> u16 {
         if self.sent.len() == HISTORY {
             self.sent.pop_front();
             self.first += 1;
         }
         let number = self.first + self.sent.len() as u64;
-        self.sent.push_back(Sent { departed: now, octets, cluster, fate: Fate::Unknown });
+        self.sent.push_back(Sent { departed: now, octets, cluster, picture, fate: Fate::Unknown });
         number as u16
     }
 
@@ -57,11 +69,9 @@ impl Departures {
         self.sent.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// What a feedback tells that was not known, in the order of sending, and when the newest packet that it reports as
-    /// arrived had left.
-    pub(super) fn handle_feedback(&mut self, feedback: &TransportLayerCc) -> (Vec<Outcome>, Option<Instant>) {
-        let mut outcomes = Vec::new();
-        let mut newest: Option<Instant> = None;
+    /// What a feedback tells.
+    pub(super) fn handle_feedback(&mut self, feedback: &TransportLayerCc) -> News {
+        let mut news = News::default();
         // The last chunk has room for more packets than the feedback is about (section 3.1.4): its rest would read as
         // the loss of packets that are still on their way.
         let count = usize::from(feedback.packet_status_count);
@@ -75,13 +85,15 @@ impl Departures {
             }
             sent.fate = if acknowledgement.arrived { Fate::Settled } else { Fate::Missed };
             if acknowledgement.arrived {
-                newest = Some(newest.map_or(sent.departed, |newest| newest.max(sent.departed)));
+                news.newest = news.newest.max(Some(sent.departed));
                 // Without a time it counts neither as lost nor as arrived.
                 if acknowledgement.arrival.is_none() {
                     continue;
                 }
+            } else if sent.picture {
+                news.lost_picture.get_or_insert(sent.departed);
             }
-            outcomes.push(Outcome {
+            news.outcomes.push(Outcome {
                 departed: sent.departed,
                 arrived: acknowledgement.arrival,
                 octets: sent.octets,
@@ -89,6 +101,6 @@ impl Departures {
                 late: before == Fate::Missed,
             });
         }
-        (outcomes, newest)
+        news
     }
 }
