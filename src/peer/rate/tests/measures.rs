@@ -73,6 +73,28 @@ fn a_report_is_overdue_when_it_takes_much_longer_than_before() {
     assert!(flight.is_overdue(now + 150 * MS));
 }
 
+#[test]
+fn a_report_from_within_the_queue_says_nothing_of_its_end() {
+    let (mut flight, start) = (Flight::default(), Instant::now());
+    let at = |milliseconds: u32| start + milliseconds * MS;
+    for n in 0..100 {
+        flight.handle_departure(at(20 * n), 1_200);
+        flight.handle_report(at(20 * n + 19), at(20 * n));
+    }
+    // From now on everything takes 300 ms, and only sound leaves as soon as that is noticed.
+    for n in 100..130 {
+        flight.handle_departure(at(20 * n), if n < 105 { 1_200 } else { 200 });
+    }
+    assert!(flight.is_overdue(at(2_120)));
+    for n in 100..105 {
+        flight.handle_report(at(20 * n + 300), at(20 * n));
+        assert!(flight.is_overdue(at(20 * n + 301)), "{n}");
+    }
+    // The queue is gone.
+    flight.handle_report(at(2_410), at(2_380));
+    assert!(!flight.is_overdue(at(2_420)));
+}
+
 /// Packets of 1 200 octets that leave every `gap` and are served at this rate, after one that was alone; all of them are
 /// read together every `read`.
 fn train(bits_per_second: f64, gap: Duration, read: Duration) -> Queue {
