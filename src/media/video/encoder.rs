@@ -234,6 +234,7 @@ impl Stage {
         self.stats.keyframes.add(u64::from(keyframe));
         self.keyframe &= !keyframe;
         if keyframe {
+            tracing::debug!(octets = self.scratch.len(), size = ?rung.size, target, "a keyframe");
             self.last_keyframe = Some(now);
         }
         let rtp_timestamp = self.rtp_timestamp(captured);

@@ -239,6 +239,7 @@ impl Stage {
 
     fn request_keyframe(&mut self) {
         self.stats.keyframe_requests.add(1);
+        tracing::debug!("a keyframe is asked for");
         if self.feedback.try_send(Feedback::RequestKeyframe).is_err() {
             // It is asked for again as long as it is needed.
             tracing::debug!("no room for a keyframe request");
