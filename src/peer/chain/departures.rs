@@ -104,3 +104,50 @@ impl Departures {
         news
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtc::rtcp::transport_feedbacks::transport_layer_cc::{
+        PacketStatusChunk, RecvDelta, StatusChunkTypeTcc, StatusVectorChunk, SymbolSizeTypeTcc, SymbolTypeTcc,
+    };
+    use std::time::Duration;
+
+    /// A report on the first packets, in order: which of them arrived.
+    fn report(arrived: &[bool]) -> TransportLayerCc {
+        let small = SymbolTypeTcc::PacketReceivedSmallDelta;
+        let symbol = |arrived: &bool| if *arrived { small } else { SymbolTypeTcc::PacketNotReceived };
+        let delta = |_| RecvDelta { type_tcc_packet: small, delta: 250 };
+        TransportLayerCc {
+            sender_ssrc: 1,
+            media_ssrc: 2,
+            base_sequence_number: 0,
+            packet_status_count: arrived.len() as u16,
+            reference_time: 0,
+            fb_pkt_count: 0,
+            packet_chunks: vec![PacketStatusChunk::StatusVectorChunk(StatusVectorChunk {
+                type_tcc: StatusChunkTypeTcc::StatusVectorChunk,
+                symbol_size: SymbolSizeTypeTcc::TwoBit,
+                symbol_list: arrived.iter().map(symbol).collect(),
+            })],
+            recv_deltas: arrived.iter().filter(|arrived| **arrived).map(delta).collect(),
+        }
+    }
+
+    #[test]
+    fn the_sound_behind_it_tells_that_a_picture_is_lost() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut departures = Departures::default();
+        for (milliseconds, picture) in [(0, false), (10, false), (20, true), (22, true), (40, false)] {
+            departures.depart(at(milliseconds), 100, None, picture);
+        }
+        let news = departures.handle_feedback(&report(&[true, false]));
+        assert_eq!((news.outcomes.len(), news.newest, news.lost_picture), (2, Some(at(0)), None), "sound");
+        let news = departures.handle_feedback(&report(&[true, false, false, false, true]));
+        assert_eq!((news.outcomes.len(), news.newest), (3, Some(at(40))));
+        assert_eq!(news.lost_picture, Some(at(20)), "the oldest of them");
+        let again = departures.handle_feedback(&report(&[true, false, false, false, true]));
+        assert_eq!((again.outcomes.len(), again.lost_picture), (0, None), "that was known");
+    }
+}
