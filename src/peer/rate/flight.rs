@@ -22,8 +22,10 @@ const DEVIATIONS: f64 = 2.0;
 const INTERVALS: f64 = 1.5;
 /// … and this much: a picture's interval, and what a busy machine takes.
 const SLACK_MS: f64 = 35.0;
-/// What is allowed grows by this much at most while a report is overdue.
+/// What is allowed grows by this much at most while a report is overdue, or by what so many octets take: on a narrow path
+/// a few packets are a queue that nobody can avoid.
 const LATE_GROWTH_MS: f64 = 50.0;
+const LATE_GROWTH_OCTETS: f64 = 3.0 * 1_200.0;
 /// The least that a report took is forgotten by so much with every report.
 const LEAST_GROWTH_MS: f64 = 0.1;
 /// What may stand in the queue when pictures go on.
@@ -45,7 +47,7 @@ pub(super) struct Flight {
     /// Mean time between two reports, milliseconds.
     interval_ms: f64,
     reported: Option<Instant>,
-    /// Since when it has been overdue, and what was allowed then, milliseconds.
+    /// Since when it has been overdue, and what is allowed at most meanwhile, milliseconds.
     late: Option<(Instant, f64)>,
 }
 
@@ -95,17 +97,19 @@ impl Flight {
     fn allowed_ms(&self) -> Option<f64> {
         let (mean, deviation) = self.taking?;
         let allowed = mean + DEVIATIONS * deviation + INTERVALS * self.interval_ms + SLACK_MS;
-        Some(self.late.map_or(allowed, |(_, before)| allowed.min(before + LATE_GROWTH_MS)))
+        Some(self.late.map_or(allowed, |(_, most)| allowed.min(most)))
     }
 
-    /// More is on its way than the path, as it was known, would leave unreported.
-    pub(super) fn is_overdue(&mut self, now: Instant) -> bool {
+    /// More is on its way than the path, as it was known, would leave unreported. It is thought to carry so many bits per
+    /// second.
+    pub(super) fn is_overdue(&mut self, now: Instant, bits_per_second: f64) -> bool {
         let Some(allowed) = self.allowed_ms().filter(|_| self.reported_octets >= KNOWN_OCTETS) else {
             return self.octets > FIRST_OCTETS;
         };
         let overdue = |departed: Instant| ms(now.saturating_duration_since(departed)) > allowed;
         let late = self.flying.front().is_some_and(|(departed, _)| overdue(*departed));
-        self.late = late.then(|| self.late.unwrap_or((now, allowed)));
+        let growth_ms = (LATE_GROWTH_OCTETS * 8.0 * 1000.0 / bits_per_second.max(1.0)).max(LATE_GROWTH_MS);
+        self.late = late.then(|| self.late.unwrap_or((now, allowed + growth_ms)));
         late
     }
 
