@@ -34,7 +34,6 @@ pub(super) mod formats;
 pub(super) mod gaps;
 #[cfg(test)]
 mod gaps_tests;
-mod jam;
 mod padding;
 #[cfg(test)]
 mod parity_tests;
