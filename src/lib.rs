@@ -62,8 +62,9 @@
 //!   tests' footage every second lands within a tenth of the rate, and a keyframe costs about a seventh of a second of it.
 //! * Congestion control leaves the draft where it lets a queue stand. The estimate gives way to any queue by small steps,
 //!   pictures are paced at what the bottleneck serves once that is known, and when the path falls behind none are made
-//!   until it has caught up: sound goes on, and no keyframe is needed afterwards. A path that became wide again is seen by
-//!   how long large packets take (`peer::rate`).
+//!   until it has caught up: sound goes on, and no keyframe is needed afterwards. What a full queue swallowed by then is
+//!   replaced by a keyframe as soon as the feedback on the sound behind it tells, which is long before the other side can
+//!   ask (`peer/chain/jam.rs`). A path that became wide again is seen by how long large packets take (`peer::rate`).
 //! * The picture has one temporal layer. Two looked cheaper at the same PSNR in a rough comparison, but pictures would
 //!   alternate 3 to 1 in size, which is delay on a narrow link, and losing one of the smaller half helps only a receiver
 //!   that knows it.

@@ -34,6 +34,7 @@ pub(super) mod formats;
 pub(super) mod gaps;
 #[cfg(test)]
 mod gaps_tests;
+mod jam;
 mod padding;
 #[cfg(test)]
 mod parity_tests;

@@ -1,6 +1,7 @@
 //! Answers NACK with retransmissions (RFC 4588), within a budget: on a slow link unbounded repairs would take the
 //! room of what they repair.
 
+use super::jam::Jam;
 use super::wire::Wire;
 use super::{Belt, belt_protocol};
 use bytes::{BufMut, BytesMut};
@@ -31,8 +32,6 @@ const BUDGET_SHARE: f64 = 0.5;
 const BUDGET_TIME: Duration = Duration::from_millis(500);
 /// Smallest budget, octets: enough for one burst of loss on the slowest link.
 const MIN_BUDGET_OCTETS: f64 = 6_000.0;
-/// A path that has not kept up for so long has lost more than repairs can mend in time.
-const CONGESTED_FOR: Duration = Duration::from_millis(60);
 /// Octets that an RTX packet adds: the original sequence number.
 const RTX_HEADER: usize = 2;
 
@@ -113,10 +112,7 @@ pub(in crate::peer) struct Resend {
     wire: Arc<Wire>,
     streams: HashMap<u32, History>,
     budget: Budget,
-    /// Since when the path has not kept up, if it does not.
-    congested: Option<Instant>,
-    /// What left before this is not worth a repair.
-    given_up: Option<Instant>,
+    jam: Jam,
     belt: Belt,
 }
 
@@ -127,28 +123,17 @@ impl Resend {
             wire,
             streams: HashMap::new(),
             budget: Budget { octets: MIN_BUDGET_OCTETS, filled: None },
-            congested: None,
-            given_up: None,
+            jam: Jam::default(),
             belt: Belt::default(),
         }
     }
 
-    /// Notes when the path begins not to keep up.
     fn watch(&mut self, now: Instant) {
-        let congested = self.wire.congested.load(Ordering::Relaxed);
-        self.congested = congested.then(|| self.congested.unwrap_or(now));
-        if let Some(since) = self.congested
-            && now.saturating_duration_since(since) >= CONGESTED_FOR
-        {
-            self.given_up = Some(since);
-        }
+        self.jam.note(now, self.wire.congested.load(Ordering::Relaxed));
     }
 
     fn answer(&mut self, now: Instant, nack: &TransportLayerNack) {
-        // What was lost because there was too much is not sent once more: a smaller keyframe is quicker. What left since
-        // then was meant for the path as it is.
         self.watch(now);
-        let given_up = self.given_up;
         let Some(history) = self.streams.get_mut(&nack.media_ssrc) else {
             return;
         };
@@ -159,7 +144,7 @@ impl Resend {
             let Some(kept) = history.find(sequence) else {
                 continue;
             };
-            if given_up.is_some_and(|since| kept.left < since) {
+            if self.jam.has_given_up(kept.left) {
                 continue;
             }
             let too_soon = kept.last.is_some_and(|last| now.saturating_duration_since(last) < pause);

@@ -4,7 +4,8 @@
 //! It does what the crate's own pair of interceptors does, for repairs too (which those do not number), and without
 //! their FIFO pacer, in which sound waits behind pictures.
 
-use super::departures::Departures;
+use super::departures::{Departures, News};
+use super::jam::Jam;
 use super::padding::{Repair, padding};
 use super::wire::{Traffic, Wire};
 use super::{Belt, belt_protocol, extension_id};
@@ -88,6 +89,7 @@ pub(in crate::peer) struct Transport {
     allocation: Allocation,
     streams: HashMap<u32, Stream>,
     departures: Departures,
+    jam: Jam,
     repairs: Repairs,
     protection: Policy,
     /// The remote takes parities.
@@ -111,6 +113,7 @@ impl Transport {
             allocation: Allocation::default(),
             streams: HashMap::new(),
             departures: Departures::default(),
+            jam: Jam::default(),
             repairs: Repairs::default(),
             protection: Policy::default(),
             parity: false,
@@ -139,8 +142,9 @@ impl Transport {
     }
 
     /// Pictures wait while the path does not keep up with what has left; sound does not.
-    fn hold(&self, now: Instant) {
+    fn hold(&mut self, now: Instant) {
         let congested = self.estimator.is_congested(now);
+        self.jam.note(now, congested);
         self.wire.congested.store(congested, Ordering::Relaxed);
         self.control.hold_video(congested);
     }
@@ -161,20 +165,21 @@ impl Transport {
         if let Some(id) = stream.time_id {
             set_extension(packet, id, &abs_send_time(now.saturating_duration_since(begun)));
         }
+        let kind = stream.kind;
         if let Some(id) = stream.number_id {
             // Room for the number is made first, so that its own octets are counted.
             set_extension(packet, id, &[0, 0]);
             let octets = packet.marshal_size() + OVERHEAD;
             let cluster = self.estimator.handle_departure(now, octets);
             self.hold(now);
-            let number = self.departures.depart(now, octets, cluster);
+            let number = self.departures.depart(now, octets, cluster, kind == Kind::Picture);
             set_extension(packet, id, &number.to_be_bytes());
         }
         let octets = packet.marshal_size();
         let traffic: &Traffic =
-            if stream.kind == Kind::Sound { &self.wire.audio_sent } else { &self.wire.video_sent };
+            if kind == Kind::Sound { &self.wire.audio_sent } else { &self.wire.video_sent };
         traffic.count(octets);
-        match stream.kind {
+        match kind {
             Kind::Repair => self.repairs.handle_departure(octets),
             Kind::Picture => self.timestamp = packet.header.timestamp,
             Kind::Parity | Kind::Sound => {}
@@ -198,7 +203,7 @@ impl Transport {
     }
 
     fn read_feedback(&mut self, now: Instant, feedback: &TransportLayerCc) {
-        let (outcomes, newest) = self.departures.handle_feedback(feedback);
+        let News { outcomes, newest, lost_picture } = self.departures.handle_feedback(feedback);
         if let Some(departed) = newest {
             self.note_round_trip(now.saturating_duration_since(departed));
         }
@@ -206,6 +211,10 @@ impl Transport {
         self.estimator.handle_feedback(now, &outcomes, rtt);
         self.protect(now, &outcomes, rtt);
         self.renew(now);
+        if lost_picture.is_some_and(|departed| self.jam.handle_loss(now, departed)) {
+            tracing::debug!("a keyframe takes the place of what a full queue swallowed");
+            self.control.want_keyframe();
+        }
     }
 
     /// Decides about parities, where the remote takes them.

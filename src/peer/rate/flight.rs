@@ -3,7 +3,8 @@
 //!
 //! Before the first report it is the number of octets that counts, as in TCP's initial window (RFC 6928); after it the
 //! age of the oldest packet, against what reports usually take: their smoothed delay and its mean deviation, as in TCP's
-//! retransmission timer (RFC 6298 section 2).
+//! retransmission timer (RFC 6298 section 2). While one is overdue, what is allowed grows little with the reports that come
+//! from within the queue: not before something has come that left since then.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -21,6 +22,10 @@ const DEVIATIONS: f64 = 2.0;
 const INTERVALS: f64 = 1.5;
 /// … and this much: a picture's interval, and what a busy machine takes.
 const SLACK_MS: f64 = 35.0;
+/// What is allowed grows by this much at most while a report is overdue, or by what so many octets take: on a narrow path
+/// a few packets are a queue that nobody can avoid.
+const LATE_GROWTH_MS: f64 = 50.0;
+const LATE_GROWTH_OCTETS: f64 = 3.0 * 1_200.0;
 /// The least that a report took is forgotten by so much with every report.
 const LEAST_GROWTH_MS: f64 = 0.1;
 /// What may stand in the queue when pictures go on.
@@ -42,6 +47,8 @@ pub(super) struct Flight {
     /// Mean time between two reports, milliseconds.
     interval_ms: f64,
     reported: Option<Instant>,
+    /// Since when it has been overdue, and what is allowed at most meanwhile, milliseconds.
+    late: Option<(Instant, f64)>,
 }
 
 impl Flight {
@@ -65,6 +72,7 @@ impl Flight {
             self.octets -= octets;
             self.reported_octets = (self.reported_octets + octets).min(KNOWN_OCTETS);
         }
+        self.late = self.late.filter(|(since, _)| newest < *since);
         // One that was overdue says that the path is slow, not that it is always so: it counts as far as was allowed.
         let sample =
             ms(now.saturating_duration_since(newest)).min(self.allowed_ms().unwrap_or(f64::INFINITY));
@@ -88,21 +96,23 @@ impl Flight {
     /// What a report may take, if there was one before.
     fn allowed_ms(&self) -> Option<f64> {
         let (mean, deviation) = self.taking?;
-        Some(mean + DEVIATIONS * deviation + INTERVALS * self.interval_ms + SLACK_MS)
+        let allowed = mean + DEVIATIONS * deviation + INTERVALS * self.interval_ms + SLACK_MS;
+        Some(self.late.map_or(allowed, |(_, most)| allowed.min(most)))
     }
 
-    /// More is on its way than the path, as it was known, would leave unreported.
-    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+    /// More is on its way than the path, as it was known, would leave unreported. It is thought to carry so many bits per
+    /// second.
+    pub(super) fn is_overdue(&mut self, now: Instant, bits_per_second: f64) -> bool {
         let Some(allowed) = self.allowed_ms().filter(|_| self.reported_octets >= KNOWN_OCTETS) else {
             return self.octets > FIRST_OCTETS;
         };
-        self.flying
-            .front()
-            .is_some_and(|(departed, _)| ms(now.saturating_duration_since(*departed)) > allowed)
+        let overdue = |departed: Instant| ms(now.saturating_duration_since(departed)) > allowed;
+        let late = self.flying.front().is_some_and(|(departed, _)| overdue(*departed));
+        let growth_ms = (LATE_GROWTH_OCTETS * 8.0 * 1000.0 / bits_per_second.max(1.0)).max(LATE_GROWTH_MS);
+        self.late = late.then(|| self.late.unwrap_or((now, allowed + growth_ms)));
+        late
     }
-}
 
-impl Flight {
     /// It takes longer to carry what is on its way, at this rate, than reports take without a queue.
     pub(super) fn is_more_than_usual(&self, bits_per_second: f64) -> bool {
         let usual = self.least_ms + INTERVALS * self.interval_ms + ACCEPTED_MS;

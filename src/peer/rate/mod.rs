@@ -357,10 +357,11 @@ impl Estimator {
     }
 
     /// The path does not keep up with what has left already: pictures are better not made than late. Sound goes on.
-    pub(super) fn is_congested(&self, now: Instant) -> bool {
+    pub(super) fn is_congested(&mut self, now: Instant) -> bool {
         // What the queue was found to be is old by its own length: what is on its way tells how much of it is left.
         let stands = self.queue.is_long() && self.flight.is_more_than_usual(self.target);
-        self.blind.is_none() && (stands || self.flight.is_overdue(now))
+        let overdue = self.flight.is_overdue(now, self.target);
+        self.blind.is_none() && (stands || overdue)
     }
 
     /// The estimate, bits per second.

@@ -44,17 +44,20 @@ fn reports_begin_anew_after_a_pause() {
     assert!(interval.poll_timeout().is_some_and(|due| due - later <= 21 * MS));
 }
 
+/// A rate at which nothing of the path's own delay matters, bits per second.
+const RATE: f64 = 2_500_000.0;
+
 #[test]
 fn only_so_much_leaves_before_anything_was_reported() {
     let (mut flight, start) = (Flight::default(), Instant::now());
     for packet in 0..3 {
         flight.handle_departure(start + MS * packet, 1_200);
-        assert!(!flight.is_overdue(start + MS * packet));
+        assert!(!flight.is_overdue(start + MS * packet, RATE));
     }
     flight.handle_departure(start + 3 * MS, 1_200);
-    assert!(flight.is_overdue(start + 3 * MS));
+    assert!(flight.is_overdue(start + 3 * MS, RATE));
     flight.handle_report(start + 30 * MS, start + 2 * MS);
-    assert!(!flight.is_overdue(start + 30 * MS));
+    assert!(!flight.is_overdue(start + 30 * MS, RATE));
 }
 
 #[test]
@@ -64,13 +67,35 @@ fn a_report_is_overdue_when_it_takes_much_longer_than_before() {
     for _ in 0..100 {
         now += 20 * MS;
         flight.handle_departure(now, 1_200);
-        assert!(!flight.is_overdue(now + 19 * MS));
+        assert!(!flight.is_overdue(now + 19 * MS, RATE));
         flight.handle_report(now + 19 * MS, now);
     }
     now += 20 * MS;
     flight.handle_departure(now, 1_200);
-    assert!(!flight.is_overdue(now + 50 * MS));
-    assert!(flight.is_overdue(now + 150 * MS));
+    assert!(!flight.is_overdue(now + 50 * MS, RATE));
+    assert!(flight.is_overdue(now + 150 * MS, RATE));
+}
+
+#[test]
+fn a_report_from_within_the_queue_says_nothing_of_its_end() {
+    let (mut flight, start) = (Flight::default(), Instant::now());
+    let at = |milliseconds: u32| start + milliseconds * MS;
+    for n in 0..100 {
+        flight.handle_departure(at(20 * n), 1_200);
+        flight.handle_report(at(20 * n + 19), at(20 * n));
+    }
+    // From now on everything takes 300 ms, and only sound leaves as soon as that is noticed.
+    for n in 100..130 {
+        flight.handle_departure(at(20 * n), if n < 105 { 1_200 } else { 200 });
+    }
+    assert!(flight.is_overdue(at(2_120), RATE));
+    for n in 100..105 {
+        flight.handle_report(at(20 * n + 300), at(20 * n));
+        assert!(flight.is_overdue(at(20 * n + 301), RATE), "{n}");
+    }
+    // The queue is gone.
+    flight.handle_report(at(2_410), at(2_380));
+    assert!(!flight.is_overdue(at(2_420), RATE));
 }
 
 /// Packets of 1 200 octets that leave every `gap` and are served at this rate, after one that was alone; all of them are
