@@ -13,6 +13,11 @@
 //!   or ICE failed ──▶ CreateOffer { ice_restart } ◀──┘      who is offline waits for SignalingBack
 //! ```
 //!
+//! A page written after the article closes for good as soon as its browser calls the path disconnected, and says nothing.
+//! Chromium does so five seconds after the first of its checks that nobody answered, even when media comes in again by
+//! then, for it does not check sooner than 0.9 s after the last time: so a page may leave a second after the path is back.
+//! Nothing that this side could send would make it check, and what is left is to end the call after [`STOCK_GRACE`].
+//!
 //! Somebody who is asked about a path of a call that it does not know (its program was started again) says so with a
 //! hang-up, which ends the call here with the right reason. So does an offer of another session in the table.
 
