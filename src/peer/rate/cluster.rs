@@ -32,6 +32,14 @@ pub(super) struct Cluster {
     pub(super) saturated: bool,
 }
 
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verdict {
+    Shown(Cluster),
+    /// Too much of it was lost, or came at once, to tell anything.
+    Spoilt(u32),
+}
+
 #[derive(Debug)]
 struct Record {
     id: u32,
@@ -39,6 +47,7 @@ struct Record {
     complete: bool,
     sent_packets: usize,
     sent_octets: usize,
+    lost_packets: usize,
     packets: usize,
     octets: usize,
     departed: Option<(Instant, Instant)>,
@@ -65,6 +74,7 @@ impl Clusters {
                 complete: false,
                 sent_packets: 0,
                 sent_octets: 0,
+                lost_packets: 0,
                 packets: 0,
                 octets: 0,
                 departed: None,
@@ -86,31 +96,54 @@ impl Clusters {
         }
     }
 
-    /// A packet arrived; returns what its probe showed, once enough of it is there.
-    pub(super) fn handle_outcome(&mut self, outcome: &Outcome, arrived: Duration) -> Option<Cluster> {
-        let id = outcome.cluster?;
-        let record = self.records.iter_mut().find(|record| record.id == id)?;
-        record.packets += 1;
-        record.octets += outcome.octets;
-        let (first, last) = record.departed.get_or_insert((outcome.departed, outcome.departed));
-        *first = outcome.departed.min(*first);
-        if outcome.departed >= *last {
-            *last = outcome.departed;
-            record.last_departed_octets = outcome.octets;
+    /// A packet arrived or was lost.
+    pub(super) fn handle_outcome(&mut self, outcome: &Outcome) {
+        let record = outcome.cluster.and_then(|id| self.records.iter_mut().find(|record| record.id == id));
+        if let Some(record) = record {
+            record.handle_outcome(outcome);
         }
-        record.arrivals.push((arrived, outcome.octets));
-        record.judge()
+    }
+
+    /// What became of a probe, told once: as soon as enough of it is there, or there never will be.
+    pub(super) fn poll_verdict(&mut self) -> Option<Verdict> {
+        self.records.iter_mut().filter(|record| record.complete && !record.judged).find_map(|record| {
+            let verdict = record.judge();
+            record.judged = verdict.is_some();
+            verdict
+        })
     }
 }
 
 impl Record {
-    fn judge(&mut self) -> Option<Cluster> {
-        let enough = self.complete
-            && self.packets >= MIN_PACKETS
+    fn handle_outcome(&mut self, outcome: &Outcome) {
+        let Some(arrived) = outcome.arrived else {
+            self.lost_packets += 1;
+            return;
+        };
+        if outcome.late {
+            self.lost_packets = self.lost_packets.saturating_sub(1);
+        }
+        self.packets += 1;
+        self.octets += outcome.octets;
+        let (first, last) = self.departed.get_or_insert((outcome.departed, outcome.departed));
+        *first = outcome.departed.min(*first);
+        if outcome.departed >= *last {
+            *last = outcome.departed;
+            self.last_departed_octets = outcome.octets;
+        }
+        self.arrivals.push((arrived, outcome.octets));
+    }
+
+    fn judge(&mut self) -> Option<Verdict> {
+        let known = self.packets + self.lost_packets >= self.sent_packets;
+        self.measure().map(Verdict::Shown).or_else(|| known.then_some(Verdict::Spoilt(self.id)))
+    }
+
+    fn measure(&mut self) -> Option<Cluster> {
+        let enough = self.packets >= MIN_PACKETS
             && self.packets as f64 >= self.sent_packets as f64 * MIN_RECEIVED
             && self.octets as f64 >= self.sent_octets as f64 * MIN_RECEIVED;
-        // What arrives after the judgement makes it better, but nobody waits for it.
-        if self.judged || !enough {
+        if !enough {
             return None;
         }
         let (first_departed, last_departed) = self.departed?;
@@ -121,7 +154,6 @@ impl Record {
         // The last packet's own time of sending lies outside of the interval.
         let sent = rate(self.octets - self.last_departed_octets, sending);
         let received = self.received()?;
-        self.judged = true;
         if received > sent * MAX_RATIO {
             return None;
         }
@@ -129,6 +161,7 @@ impl Record {
         let bits_per_second = if saturated { received * UTILIZATION } else { received.min(sent) };
         Some(Cluster { id: self.id, bits_per_second, saturated })
     }
+
     /// Bits per second of what arrived, without the first and the last fifth: those are where jitter and a receiver that
     /// reads late show.
     fn received(&mut self) -> Option<f64> {

@@ -27,7 +27,7 @@ mod trend;
 pub(super) use allocation::Allocation;
 pub(super) use interval::ReportInterval;
 
-use cluster::{Cluster, Clusters};
+use cluster::{Cluster, Clusters, Verdict};
 use delay::{DelayBased, Seen};
 use flight::Flight;
 use loss::LossBased;
@@ -170,13 +170,19 @@ impl Estimator {
             self.flight.handle_report(now, newest);
         }
         let epoch = *self.epoch.get_or_insert(outcomes[0].departed);
-        let mut measured = None;
         for outcome in outcomes {
             self.queue.handle_packet(outcome, self.target);
             self.sent.handle_packet(outcome.departed.saturating_duration_since(epoch), outcome.octets);
             if let Some(arrived) = outcome.arrived {
                 self.throughput.handle_packet(arrived, outcome.octets);
-                measured = self.clusters.handle_outcome(outcome, arrived).or(measured);
+            }
+            self.clusters.handle_outcome(outcome);
+        }
+        let (mut measured, mut spoilt) = (None, None);
+        while let Some(verdict) = self.clusters.poll_verdict() {
+            match verdict {
+                Verdict::Shown(probe) => measured = Some(probe),
+                Verdict::Spoilt(id) => spoilt = Some(id),
             }
         }
         let long = self.throughput.bits_per_second();
@@ -203,6 +209,9 @@ impl Estimator {
         let measured = measured.filter(|_| !self.delay.is_overused());
         if let Some(probe) = measured {
             self.handle_probe(now, probe);
+        }
+        if let Some(id) = spoilt {
+            self.probes.handle_spoilt(now, id);
         }
         let state = probe::State {
             estimate: self.target,

@@ -319,8 +319,7 @@ impl Probes {
 
     /// A probe's result has been used, or not; `estimate` is the one after it.
     pub(super) fn handle_result(&mut self, now: Instant, probe: &Cluster, estimate: f64) {
-        // With more of them on their way the newest decides.
-        if self.running.is_some() || !self.waiting.is_empty() || probe.id.wrapping_add(1) != self.next_id {
+        if !self.is_newest(probe.id) {
             return;
         }
         let Some((tried, _)) = self.expected.take() else { return };
@@ -331,6 +330,19 @@ impl Probes {
         } else {
             self.fail(now);
         }
+    }
+
+    /// So much of a probe was lost that it tells nothing.
+    pub(super) fn handle_spoilt(&mut self, now: Instant, id: u32) {
+        if self.is_newest(id) && self.expected.is_some() {
+            tracing::debug!(id, "a probe is lost");
+            self.fail(now);
+        }
+    }
+
+    /// With more of them on their way the newest decides.
+    fn is_newest(&self, id: u32) -> bool {
+        self.running.is_none() && self.waiting.is_empty() && id.wrapping_add(1) == self.next_id
     }
 
     fn fail(&mut self, now: Instant) {
