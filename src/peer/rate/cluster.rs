@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const MAX_CLUSTERS: usize = 16;
 /// Packets and octets of a probe that must have arrived before it is judged.
 const MIN_RECEIVED: f64 = 0.8;
+/// Once it is known that the rest is lost, this share is enough: on a path that loses so much, more is rare.
+const MIN_RECEIVED_AT_LAST: f64 = 0.6;
 /// Packets that are needed to tell anything.
 const MIN_PACKETS: usize = 4;
 /// A probe that took longer than this, here or there, tells nothing.
@@ -135,14 +137,20 @@ impl Record {
     }
 
     fn judge(&mut self) -> Option<Verdict> {
-        let known = self.packets + self.lost_packets >= self.sent_packets;
-        self.measure().map(Verdict::Shown).or_else(|| known.then_some(Verdict::Spoilt(self.id)))
+        let shown = self.measure().map(Verdict::Shown);
+        shown.or_else(|| self.is_known().then_some(Verdict::Spoilt(self.id)))
+    }
+
+    /// What became of each packet.
+    fn is_known(&self) -> bool {
+        self.packets + self.lost_packets >= self.sent_packets
     }
 
     fn measure(&mut self) -> Option<Cluster> {
+        let least = if self.is_known() { MIN_RECEIVED_AT_LAST } else { MIN_RECEIVED };
         let enough = self.packets >= MIN_PACKETS
-            && self.packets as f64 >= self.sent_packets as f64 * MIN_RECEIVED
-            && self.octets as f64 >= self.sent_octets as f64 * MIN_RECEIVED;
+            && self.packets as f64 >= self.sent_packets as f64 * least
+            && self.octets as f64 >= self.sent_octets as f64 * least;
         if !enough {
             return None;
         }

@@ -175,15 +175,17 @@ fn jitter_that_keeps_the_order_is_no_queue_either() {
 
 #[test]
 fn a_probe_that_is_lost_is_made_again_at_once() {
-    let mut took = Vec::new();
-    for seed in 1..=40 {
-        let mut path = path(20_000_000.0, seed);
-        path.loss = 0.10;
-        let network = call(path, seed, s(8));
-        took.push(network.flows[0].reaches(s(0), 1_500_000.0).unwrap_or(s(8)));
+    for loss in [0.1, 0.2] {
+        let mut took = Vec::new();
+        for seed in 1..=40 {
+            let mut path = path(20_000_000.0, seed);
+            path.loss = loss;
+            let network = call(path, seed, s(8));
+            took.push(network.flows[0].reaches(s(0), 1_500_000.0).unwrap_or(s(8)));
+        }
+        took.sort();
+        println!("{loss} lost: 1.5 Mbit/s after {took:?}");
+        // Where a probe that is lost is waited for, one call in ten takes more than a second.
+        assert!(took[20] < ms(300) && took[36] < ms(800), "{took:?}");
     }
-    took.sort();
-    println!("1.5 Mbit/s after {took:?}");
-    // Where a probe that is lost is waited for, one call in ten takes more than a second.
-    assert!(took[20] < ms(200) && took[36] < ms(800), "{took:?}");
 }
