@@ -5,6 +5,8 @@ use crate::evidence::Seen;
 /// A capture may be noted later than it happened (a preview waits for the screen), so a picture may seem to arrive
 /// before it was captured, by so many milliseconds at most.
 const CAPTURE_TOLERANCE_MS: f64 = 100.0;
+/// Length of the clip (120 pictures, 30 a second), after which each counter comes back.
+const LOOP_MS: f64 = 4_000.0;
 /// Gaps are compared with the mean of so many before them.
 const FREEZE_WINDOW: usize = 30;
 /// A gap is no freeze unless it is this much longer than that mean, milliseconds.
@@ -19,14 +21,15 @@ pub(crate) struct Freezes {
 }
 
 /// From capture to display, milliseconds, for each picture whose counter can be read. The counter starts again with
-/// the clip: of several captures the last one that can have become this picture counts.
+/// the clip: of several captures the last one that can have become this picture counts. If that is older than a loop, the
+/// right one was not noted (a page's preview leaves pictures out when it has no time), and nothing is known.
 pub(crate) fn latencies(captured: &[Seen], shown: &[Seen]) -> Vec<f64> {
     let latency = |seen: &Seen| {
         let counter = seen.counter?;
         let latest = seen.at + CAPTURE_TOLERANCE_MS;
         let before = &captured[..captured.partition_point(|capture| capture.at <= latest)];
         let capture = before.iter().rfind(|capture| capture.counter == Some(counter))?;
-        Some(seen.at - capture.at)
+        Some(seen.at - capture.at).filter(|latency| *latency < LOOP_MS)
     };
     shown.iter().filter_map(latency).collect()
 }

@@ -34,6 +34,16 @@ fn latency_is_from_the_last_capture_of_the_same_number() {
 }
 
 #[test]
+fn a_capture_that_was_not_noted_is_not_taken_for_the_one_a_loop_before() {
+    let mut captured = film(1000.0, 1000.0 / 30.0, 300);
+    let shown = later(&captured, 50.0);
+    captured.remove(200);
+    let found = latencies(&captured, &shown);
+    assert_eq!(found.len(), 299);
+    assert!(found.iter().all(|latency| (latency - 50.0).abs() < 1e-6));
+}
+
+#[test]
 fn a_preview_that_is_late_makes_latency_negative_but_not_four_seconds() {
     let captured = film(1000.0, 33.0, 300);
     let found = latencies(&captured, &later(&captured, -20.0));

@@ -1,5 +1,5 @@
 //! What a probe showed: packets sent at a known rate, and how fast they arrived (after libwebrtc's
-//! `ProbeBitrateEstimator`, from which the constants are).
+//! `ProbeBitrateEstimator`, from which the constants are, but for the share that is enough at last).
 
 use super::Outcome;
 use std::collections::VecDeque;
@@ -38,7 +38,7 @@ pub(super) struct Cluster {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Verdict {
     Shown(Cluster),
-    /// Too much of it was lost, or came at once, to tell anything.
+    /// Too much of it was lost, or it came at once: the probe of this number tells nothing.
     Spoilt(u32),
 }
 
