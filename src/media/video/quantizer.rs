@@ -17,8 +17,9 @@ const FINEST: f64 = 18.0;
 /// … nor does it this one where a large picture moves: the benches' clip of 1280×720 comes to 36.6 dB at 1.8 Mbit/s,
 /// two dB above what Chromium makes of 2 Mbit/s, and each step further costs a tenth of both processors' time …
 const FINEST_MOVING: f64 = 26.0;
-/// … large: of more pixels than this. A smaller one is enlarged on the screen, and its bits are few …
-const LARGE_PIXELS: f64 = 700_000.0;
+/// … large: of more pixels than this, as in a window that shows it as it is. A smaller one is enlarged on the screen, and
+/// its bits are few …
+const LARGE_PIXELS: f64 = 250_000.0;
 /// … and a keyframe may begin coarser, for the pictures after it refine it.
 const FINEST_KEYFRAME: f64 = 22.0;
 /// The coarsest of H.264.
