@@ -30,8 +30,8 @@ const STATIC_THRESHOLD: c_uint = 1;
 const TWO_THREADS_FROM: u32 = 1280 * 720;
 /// Processors from which on one more thread takes nothing from the rest of the call.
 const SPARE_PROCESSORS: usize = 4;
-/// Coarsest quantizer of H.264 (ITU-T H.264 section 7.4.2.2), for comparison.
-const H264_COARSEST: f64 = 51.0;
+/// Weight of the newest picture in what is told about how coarse they were.
+const COARSENESS_WEIGHT: f64 = 0.15;
 /// Frame rate changes smaller than this share are not worth telling the rate control.
 const RATE_TOLERANCE: f64 = 0.15;
 
@@ -42,8 +42,8 @@ pub(crate) struct Encoder {
     settings: EncoderSettings,
     /// Time of the next picture, in ticks of the clock.
     next: i64,
-    /// Of the last picture, see [`Self::coarseness`].
-    quantizer: Option<c_int>,
+    /// Mean of the last pictures, see [`Self::coarseness`].
+    coarseness: Option<f64>,
 }
 
 impl Encoder {
@@ -71,7 +71,7 @@ impl Encoder {
         ] {
             set(&mut context, control, value)?;
         }
-        Ok(Self { context, config, settings, next: 0, quantizer: None })
+        Ok(Self { context, config, settings, next: 0, coarseness: None })
     }
 
     /// Size of the pictures that it takes.
@@ -133,24 +133,30 @@ impl Encoder {
         };
         self.context.check(code).map_err(Vp8Error::Encode)?;
         self.next += duration;
-        self.quantizer = self.last_quantizer();
-        Ok(self.drain(output))
+        let keyframe = self.drain(output);
+        if let (false, Some(index)) = (keyframe, self.last_quantizer()) {
+            let quantizer = h264_quantizer(index);
+            let mean = self.coarseness.unwrap_or(quantizer);
+            self.coarseness = Some(mean + COARSENESS_WEIGHT * (quantizer - mean));
+        }
+        Ok(keyframe)
     }
 
-    /// How coarse the last picture was, on H.264's scale: 0 (finest) to 51.
+    /// How coarse the last pictures were, keyframes left out: the mean of the quantizers of H.264 that are as coarse. `None`
+    /// before there was one.
     pub(crate) fn coarseness(&self) -> Option<f64> {
-        self.quantizer.map(|quantizer| f64::from(quantizer) * H264_COARSEST / f64::from(QUANTIZER.1))
+        self.coarseness
     }
 
-    /// The last picture's quantizer on the scale of [`QUANTIZER`].
+    /// The last picture's index of quantizers, 0 to 127 (RFC 6386 section 9.6).
     fn last_quantizer(&mut self) -> Option<c_int> {
-        let mut quantizer: c_int = 0;
+        let mut index: c_int = 0;
         // SAFETY: the context is up; this control writes one int during the call.
         let code = unsafe {
-            let control = ffi::VP8E_GET_LAST_QUANTIZER_64 as c_int;
-            ffi::vpx_codec_control_(self.context.pointer(), control, &raw mut quantizer)
+            let control = ffi::VP8E_GET_LAST_QUANTIZER as c_int;
+            ffi::vpx_codec_control_(self.context.pointer(), control, &raw mut index)
         };
-        self.context.check(code).is_ok().then_some(quantizer)
+        self.context.check(code).is_ok().then_some(index)
     }
 
     fn drain(&mut self, output: &mut Vec<u8>) -> bool {
@@ -173,6 +179,21 @@ impl Encoder {
             }
         }
     }
+}
+
+/// The quantizer of H.264 whose step is as large: a step of 0.625 at 0, doubled every 6 (ITU-T H.264 section 8.5.9). VP8's
+/// transform makes coefficients twice as large as an orthonormal one does (RFC 6386 section 14.3).
+fn h264_quantizer(index: c_int) -> f64 {
+    6.0 * (step(index) / (2.0 * 0.625)).log2()
+}
+
+/// The step of the coefficients but the first (RFC 6386 section 14.1, to one part in a hundred).
+fn step(index: c_int) -> f64 {
+    const BENDS: [(c_int, c_int); 6] = [(0, 4), (54, 58), (83, 116), (102, 173), (116, 229), (127, 284)];
+    let index = index.clamp(0, 127);
+    let part = BENDS.iter().rposition(|&(first, _)| first <= index).unwrap_or(0).min(BENDS.len() - 2);
+    let ((first, low), (last, high)) = (BENDS[part], BENDS[part + 1]);
+    f64::from(low) + f64::from((high - low) * (index - first)) / f64::from(last - first)
 }
 
 fn interface() -> *const ffi::vpx_codec_iface {
@@ -264,4 +285,29 @@ fn speed(size: Size) -> c_int {
 fn threads(size: Size) -> c_uint {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     if size.width * size.height >= TWO_THREADS_FROM && processors >= SPARE_PROCESSORS { 2 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{h264_quantizer, step};
+
+    #[test]
+    fn the_steps_are_the_standards() {
+        for (index, in_the_table) in [
+            (0, 4.0),
+            (30, 34.0),
+            (54, 58.0),
+            (70, 90.0),
+            (90, 137.0),
+            (101, 170.0),
+            (110, 205.0),
+            (127, 284.0),
+        ] {
+            let step = step(index);
+            assert!((step / in_the_table - 1.0_f64).abs() < 0.01, "{index}: {step}");
+        }
+        assert!((step(-1), step(500)) == (4.0, 284.0));
+        // A step of 2 and one of 142.
+        assert!((h264_quantizer(0) - 10.07).abs() < 0.01 && (h264_quantizer(127) - 46.97).abs() < 0.01);
+    }
 }

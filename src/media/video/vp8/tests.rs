@@ -91,6 +91,20 @@ fn the_rate_follows_its_target_within_a_stream() {
 }
 
 #[test]
+fn less_rate_makes_coarser_pictures_and_a_keyframe_is_no_measure() {
+    let coarseness = |rate| {
+        let mut encoder = encoder(Size::new(640, 360), rate);
+        encode(&mut encoder, 0..1);
+        assert_eq!(encoder.coarseness(), None);
+        encode(&mut encoder, 1..60);
+        encoder.coarseness().unwrap()
+    };
+    let (little, much) = (coarseness(150_000), coarseness(600_000));
+    // Four times the rate is worth about 12 steps where every picture is new, and less where much is found again.
+    assert!(little > much + 3.0 && (10.0..47.0).contains(&much), "{little}, {much}");
+}
+
+#[test]
 fn a_keyframe_does_not_take_more_than_its_share() {
     let mut encoder = encoder(Size::HD, 1_000_000);
     encode(&mut encoder, 0..30);
