@@ -114,7 +114,7 @@ const CLIMB_AFTER_AT_MOST: Duration = Duration::from_secs(32);
 
 /// Above this a smaller picture would look better: at the same rate the tests' scenes and the benches' clip come nearest to
 /// what was seen, enlarged to full size, at quantizers of 28 to 32 …
-const COARSE: f64 = 34.0;
+const COARSE: f64 = 36.0;
 /// … if they stay there for so long.
 const COARSE_FOR: Duration = Duration::from_millis(1500);
 /// Below this a larger picture would look good too: one step costs 3 to 5.
