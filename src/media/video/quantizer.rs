@@ -44,11 +44,8 @@ const CREDIT: f64 = 0.15;
 const SKIP_ABOVE: f64 = 0.4;
 /// A picture may get so much of the plain share of the rate, at least and at most.
 const SHARE: (f64, f64) = (0.2, 1.6);
-/// The quantizer gets finer by no more than this from one picture to the next. A texture that becomes visible costs once;
-/// from then on it is found again in the picture before, while one that is almost lost is coded over and over: the benches'
-/// clip costs 709 kbit/s at a quantizer of 40, and 464 kbit/s at 38, where it is seen better. In large steps the cost of
-/// becoming visible comes all at once, is answered with a coarser picture, and was in vain …
-const FINER: f64 = 1.5;
+/// The quantizer gets finer by no more than this from one picture to the next …
+const FINER: f64 = 3.0;
 /// … and by this where nothing changes: what is refined there comes all at once when its time has come.
 const FINER_STILL: f64 = 1.0;
 /// Changes below this are none.
