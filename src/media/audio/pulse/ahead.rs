@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub(super) const LEAST: usize = BLOCK;
 /// By how much it grows; half of it goes to the speaker's own buffer, as PulseAudio divides it.
 const STEP: usize = BLOCK;
+/// By how much it goes back: what is enough is looked for in smaller steps than those that make an end to the silence.
+const STEP_BACK: usize = STEP / 2;
 /// A machine that needs more than 50 ms needs fewer programs.
 const MOST: usize = 5 * BLOCK;
 /// It may run dry once in so long: that is no habit.
@@ -17,9 +19,10 @@ const FORGIVEN: Duration = Duration::from_secs(10);
 /// What one pause of ours costs is told of several times, and counts once.
 const ONE_EVENT: Duration = Duration::from_millis(200);
 /// Without running dry for so long, it goes back by a step; at first, and at most after it did so in vain. Where it was not
-/// in vain, the next time comes sooner again.
+/// in vain, the next time comes sooner again. At most: a step in vain costs two moments of silence, and a cushion that
+/// remembered longer than some minutes would hold in the second hour what a disturbance of the first one needed.
 const CALM: Duration = Duration::from_secs(10);
-const CALM_MOST: Duration = Duration::from_secs(480);
+const CALM_MOST: Duration = Duration::from_secs(120);
 
 /// What a stream's buffer is and how it came to that.
 #[derive(Debug)]
@@ -56,19 +59,26 @@ impl Ahead {
         }
         if self.lowered {
             self.calm = (self.calm * 2).min(CALM_MOST);
+            return self.change(self.samples + STEP_BACK, now);
         }
         self.change(self.samples + STEP, now)
     }
 
     /// Time has passed. Gives what the server is to hold from now on, if that is another size.
     pub(super) fn handle_time(&mut self, now: Instant) -> Option<usize> {
-        if now.saturating_duration_since(self.dry.max(self.changed)) < self.calm {
+        if now.saturating_duration_since(self.dry.max(self.changed)) < self.wait() {
             return None;
         }
         if std::mem::take(&mut self.lowered) {
             self.calm = (self.calm / 2).max(CALM);
         }
-        (self.samples > LEAST).then(|| self.change(self.samples - STEP, now)).flatten()
+        (self.samples > LEAST).then(|| self.change(self.samples - STEP_BACK, now)).flatten()
+    }
+
+    /// How long it has to be calm before a step back. The more is held, the more delay is to be gained: of four steps the
+    /// first is taken back four times as soon as the last one.
+    fn wait(&self) -> Duration {
+        self.calm * STEP as u32 / (self.samples - LEAST).max(STEP) as u32
     }
 
     fn change(&mut self, samples: usize, now: Instant) -> Option<usize> {
@@ -82,65 +92,80 @@ impl Ahead {
 mod tests {
     use super::*;
 
+    fn at(seconds: f64) -> (Instant, impl Fn(f64) -> Instant) {
+        let start = Instant::now();
+        (start + Duration::from_secs_f64(seconds), move |seconds| start + Duration::from_secs_f64(seconds))
+    }
+
+    /// Seconds from `from` on until it goes back, if it does within half an hour.
+    fn until_back(ahead: &mut Ahead, at: impl Fn(f64) -> Instant, from: f64) -> Option<(f64, usize)> {
+        (0..1800).map(f64::from).find_map(|n| Some((n, ahead.handle_time(at(from + n))?)))
+    }
+
     #[test]
     fn a_server_that_runs_dry_again_gets_more_and_less_again_in_calm() {
-        let start = Instant::now();
-        let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        let (start, at) = at(0.0);
         let mut ahead = Ahead::new(start);
         assert_eq!(ahead.handle_dry(at(15.0)), None, "once is no habit");
         assert_eq!(ahead.handle_dry(at(15.1)), None, "the same pause");
         assert_eq!(ahead.handle_dry(at(30.0)), None, "long ago");
         assert_eq!(ahead.handle_dry(at(32.0)), Some(LEAST + STEP));
         assert_eq!(ahead.handle_dry(at(33.0)), Some(LEAST + 2 * STEP));
-        assert_eq!(ahead.handle_time(at(42.0)), None);
-        assert_eq!(ahead.handle_time(at(43.0)), Some(LEAST + STEP));
-        assert_eq!(ahead.handle_time(at(44.0)), None);
-        assert_eq!(ahead.handle_time(at(53.0)), Some(LEAST));
-        assert_eq!(ahead.handle_time(at(900.0)), None, "never less than that");
+        // With two steps in half the time; then with less than one.
+        assert_eq!(until_back(&mut ahead, &at, 33.0), Some((5.0, LEAST + 3 * STEP_BACK)));
+        assert_eq!(until_back(&mut ahead, &at, 38.0), Some((7.0, LEAST + 2 * STEP_BACK)));
+        assert_eq!(until_back(&mut ahead, &at, 45.0), Some((10.0, LEAST + STEP_BACK)));
+        assert_eq!(until_back(&mut ahead, &at, 55.0), Some((10.0, LEAST)));
+        assert_eq!(until_back(&mut ahead, &at, 65.0), None, "never less than that");
         (0..100).for_each(|n| {
-            assert!(ahead.handle_dry(at(1000.0 + f64::from(n))).is_none_or(|size| size <= MOST))
+            assert!(ahead.handle_dry(at(9000.0 + f64::from(n))).is_none_or(|size| size <= MOST))
         });
     }
 
     #[test]
     fn a_server_that_runs_dry_at_once_gets_more_at_once() {
-        let start = Instant::now();
+        let (start, at) = at(0.0);
         let mut ahead = Ahead::new(start);
-        assert_eq!(ahead.handle_dry(start + Duration::from_secs(3)), Some(LEAST + STEP));
+        assert_eq!(ahead.handle_dry(at(3.0)), Some(LEAST + STEP));
     }
 
     #[test]
     fn who_went_back_in_vain_waits_longer_before_the_next_time() {
-        let start = Instant::now();
-        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let (start, at) = at(0.0);
         let mut ahead = Ahead::new(start);
-        ahead.handle_dry(at(2));
-        let mut now = 2;
+        ahead.handle_dry(at(2.0));
+        let mut now = 2.0;
         let mut waits = Vec::new();
-        for _ in 0..8 {
-            let before = now;
-            while ahead.handle_time(at(now)).is_none() {
-                now += 1;
-            }
-            waits.push(now - before);
-            ahead.handle_dry(at(now + 1));
-            now += 2;
-            assert_eq!(ahead.handle_dry(at(now)), Some(LEAST + STEP));
+        for _ in 0..6 {
+            let (wait, _) = until_back(&mut ahead, &at, now).unwrap();
+            waits.push(wait);
+            ahead.handle_dry(at(now + wait + 1.0));
+            now += wait + 2.0;
+            assert_eq!(ahead.handle_dry(at(now)), Some(LEAST + STEP), "what was enough before");
         }
-        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 480, 480]);
-        // The machine is left alone: it goes back, and what it learned of the bad times fades.
-        let mut moves = Vec::new();
-        for _ in 0..3 {
-            let before = now;
-            while ahead.handle_time(at(now)).is_none() && now - before < 2000 {
-                now += 1;
+        assert_eq!(waits, [10.0, 20.0, 40.0, 80.0, 120.0, 120.0]);
+    }
+
+    #[test]
+    fn what_a_bad_hour_taught_is_forgotten_in_minutes() {
+        let (start, at) = at(0.0);
+        let mut ahead = Ahead::new(start);
+        let mut now = 0.0;
+        while now < 3600.0 {
+            now += 1.0;
+            // Nothing but the most is enough.
+            if ahead.handle_time(at(now)).is_some() || ahead.samples() < MOST {
+                ahead.handle_dry(at(now + 1.0));
+                ahead.handle_dry(at(now + 2.0));
+                now += 2.0;
             }
-            moves.push(now - before);
-            assert_eq!(ahead.handle_time(at(now + 3000)), None, "that is the least");
-            ahead.handle_dry(at(now + 4000));
-            now += 4001;
-            assert_eq!(ahead.handle_dry(at(now)), Some(LEAST + STEP));
         }
-        assert_eq!(moves, [480, 240, 120]);
+        assert_eq!((ahead.samples(), ahead.calm), (MOST, CALM_MOST));
+        let began = now;
+        while ahead.samples() > LEAST {
+            now += 1.0;
+            ahead.handle_time(at(now));
+        }
+        assert!(now - began < 180.0, "{} s", now - began);
     }
 }
