@@ -132,6 +132,8 @@ pub enum Feedback {
 pub struct SendControl {
     /// What both sides agreed upon for our picture; H.264 until then, which no packet carries yet.
     video_codec: CodecCell,
+    /// What it takes as well.
+    other_video_codec: CodecCell,
     /// Macroblocks of a picture that the other side decodes 30 times a second.
     video_macroblocks: AtomicU32,
     /// Width and height with which the other side shows our picture, 16 bits each; 0: as large as it is.
@@ -153,6 +155,7 @@ impl SendControl {
     pub fn new(video_bits_per_second: u32) -> Self {
         Self {
             video_codec: CodecCell::new(VideoCodec::H264),
+            other_video_codec: CodecCell::default(),
             video_macroblocks: AtomicU32::new(LEVEL_31_MACROBLOCKS),
             video_view: AtomicU32::new(0),
             video_bits_per_second: AtomicU32::new(video_bits_per_second),
@@ -172,14 +175,20 @@ impl SendControl {
         &self.reception
     }
 
-    /// Codec of our picture; `None` if the other side takes none of ours: then nothing is to be encoded.
+    /// Codec of our picture, the one that we like best; `None` if the other side takes none of ours: then nothing is to be encoded.
     pub fn video_codec(&self) -> Option<VideoCodec> {
         self.video_codec.value()
     }
 
-    /// Sets the codec of our picture, from the next one on.
-    pub fn set_video_codec(&self, codec: Option<VideoCodec>) {
-        self.video_codec.set(codec);
+    /// Another codec that the other side takes: each picture may be in either.
+    pub fn other_video_codec(&self) -> Option<VideoCodec> {
+        self.other_video_codec.value()
+    }
+
+    /// Sets the codecs of our picture, from the next one on.
+    pub fn set_video_codecs(&self, best: Option<VideoCodec>, other: Option<VideoCodec>) {
+        self.video_codec.set(best);
+        self.other_video_codec.set(other);
     }
 
     /// Macroblocks (16×16 pixels) of a picture that the other side decodes, at 30 pictures a second.

@@ -45,15 +45,30 @@ const PARITY_PARAMETERS: &str = "repair-window=10000000";
 /// In-band FEC and discontinuous transmission (RFC 7587 section 6.1).
 const OPUS_PARAMETERS: &str = "minptime=10;useinbandfec=1;usedtx=1";
 
-/// What we may write, read from the sender after negotiation: the payload types are the offerer's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How we may write one of our streams, read from the sender after negotiation: the payload types are the offerer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Negotiated {
-    /// Payload type, if the codec was agreed upon.
-    pub(super) payload_type: Option<u8>,
-    /// The video codec; `None` for audio.
-    pub(super) codec: Option<VideoCodec>,
+    /// Payload type.
+    pub(super) payload_type: u8,
     /// Identifier of the absolute capture time extension.
     pub(super) capture_time_id: Option<u8>,
+}
+
+/// The codecs in which the other side takes our pictures, the one that we like best first. A sender may change between
+/// them with any picture (RFC 3264 section 5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pictures([Option<(VideoCodec, Negotiated)>; 2]);
+
+impl Pictures {
+    /// How to write pictures in this codec, if the other side takes it.
+    pub(super) fn of(&self, codec: VideoCodec) -> Option<Negotiated> {
+        self.iter().find_map(|(taken, agreed)| (taken == codec).then_some(agreed))
+    }
+
+    /// The codecs in our order of preference.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (VideoCodec, Negotiated)> {
+        self.0.into_iter().flatten()
+    }
 }
 
 /// The video codec of a MIME type, if we have it.
@@ -174,20 +189,29 @@ pub(super) fn local_track(
     MediaStreamTrack::new(stream.into(), id.clone(), id, kind, vec![encoding])
 }
 
-/// What was agreed upon for a sender of ours: of the codecs that the remote takes, the one that we like best.
-pub(super) fn negotiated(parameters: &RTCRtpSendParameters, preferred: &[VideoCodec]) -> Negotiated {
+/// How our sound may be written, if the other side takes it.
+pub(super) fn sound(parameters: &RTCRtpSendParameters) -> Option<Negotiated> {
     let codecs = &parameters.rtp_parameters.codecs;
-    let opus = codecs.iter().find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(MIME_TYPE_OPUS));
-    let picture = preferred.iter().find_map(|codec| {
-        codecs
-            .iter()
-            .find(|offered| sendable(&offered.rtp_codec) == Some(*codec))
-            .map(|found| (found, *codec))
+    let opus = codecs.iter().find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(MIME_TYPE_OPUS))?;
+    Some(agreed(parameters, opus))
+}
+
+/// How our pictures may be written, in this order of preference.
+pub(super) fn pictures(parameters: &RTCRtpSendParameters, preferred: &[VideoCodec]) -> Pictures {
+    let taken = preferred.iter().filter_map(|codec| {
+        let mut offered = parameters.rtp_parameters.codecs.iter();
+        let found = offered.find(|offered| sendable(&offered.rtp_codec) == Some(*codec))?;
+        Some((*codec, agreed(parameters, found)))
     });
+    let mut pictures = Pictures::default();
+    pictures.0.iter_mut().zip(taken).for_each(|(slot, found)| *slot = Some(found));
+    pictures
+}
+
+fn agreed(parameters: &RTCRtpSendParameters, codec: &RTCRtpCodecParameters) -> Negotiated {
     let extensions = &parameters.rtp_parameters.header_extensions;
     Negotiated {
-        payload_type: opus.or(picture.map(|(found, _)| found)).map(|codec| codec.payload_type),
-        codec: picture.map(|(_, codec)| codec),
+        payload_type: codec.payload_type,
         capture_time_id: extensions
             .iter()
             .find(|extension| extension.uri == ABS_CAPTURE_TIME_URI)

@@ -1,12 +1,14 @@
 //! The task that owns the connection: carries out commands strictly in order and reports what happens.
 
 use super::build::Built;
+use super::codecs::Negotiated;
 use super::handler::Notice;
 use super::path::{POLL_INTERVAL, Path};
 use super::sdp::{self, Format, Setup};
 use super::send::Agreement;
 use super::{Command, PeerError, PeerEvent, PeerTag, codecs, level};
 use crate::call::Connectivity;
+use crate::media::ports::{LEVEL_31_MACROBLOCKS, VideoCodec};
 use crate::protocol::{IceCandidate, SdpKind, SessionDescription};
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use std::sync::Arc;
@@ -238,12 +240,12 @@ impl Connection {
         let mut agreement = Agreement::default();
         let preferred = &self.built.video_codecs;
         match self.built.audio_sender.get_parameters().await {
-            Ok(parameters) => agreement.audio = codecs::negotiated(&parameters, preferred),
+            Ok(parameters) => agreement.audio = codecs::sound(&parameters),
             Err(error) => tracing::debug!(%error, "the sound's sender has no parameters"),
         }
         match self.built.video_sender.get_parameters().await {
             Ok(parameters) => {
-                agreement.video = codecs::negotiated(&parameters, preferred);
+                agreement.video = codecs::pictures(&parameters, preferred);
                 let Built { video_ssrc, repair_ssrc, parity_ssrc, .. } = self.built;
                 let bindings = codecs::bindings(&parameters, video_ssrc, repair_ssrc, parity_ssrc);
                 self.built.bindings.send_if_modified(|current| {
@@ -256,14 +258,20 @@ impl Connection {
             }
             Err(error) => tracing::debug!(%error, "the picture's sender has no parameters"),
         }
-        if let Some((codec, payload_type)) = agreement.video.codec.zip(agreement.video.payload_type) {
-            let connection = &self.built.connection;
-            let local = connection.local_description().await.map_or_else(String::new, |set| set.sdp);
-            let remote = connection.remote_description().await.map_or_else(String::new, |set| set.sdp);
-            let macroblocks = level::macroblocks(&local, &remote, codec, payload_type);
+        let connection = &self.built.connection;
+        let local = connection.local_description().await.map_or_else(String::new, |set| set.sdp);
+        let remote = connection.remote_description().await.map_or_else(String::new, |set| set.sdp);
+        let limited = |(codec, agreed): (VideoCodec, Negotiated)| {
+            (codec, level::macroblocks(&local, &remote, codec, agreed.payload_type))
+        };
+        let mut taken = agreement.video.iter().map(limited);
+        let first = taken.next();
+        if let Some((_, macroblocks)) = first {
             self.built.control.set_video_macroblocks(macroblocks);
         }
-        self.built.control.set_video_codec(agreement.video.codec);
+        // Another one is of use only where it needs no limits of its own.
+        let other = taken.find(|(_, macroblocks)| *macroblocks >= LEVEL_31_MACROBLOCKS);
+        self.built.control.set_video_codecs(first.map(|(codec, _)| codec), other.map(|(codec, _)| codec));
         self.agreement.send_replace(agreement);
     }
 

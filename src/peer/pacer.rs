@@ -3,6 +3,7 @@
 //! Driven by `send`: packets in with [`Pacer::handle_frame`], out with [`Pacer::poll_packet`]; `now` is a parameter.
 //! Audio never waits here: it goes out at once and is charged to the same budget, so video makes room for it.
 
+use crate::media::ports::VideoCodec;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -22,20 +23,29 @@ const MAX_OCTETS: usize = 400_000;
 /// Octets around each payload: RTP header with extensions, SRTP tag, UDP and IP headers.
 const OVERHEAD: usize = 70;
 
+/// What all packets of one picture have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Picture {
+    /// What it is coded with.
+    pub(super) codec: VideoCodec,
+    /// RTP timestamp.
+    pub(super) timestamp: u32,
+    /// When it was captured.
+    pub(super) captured: Instant,
+}
+
 /// One RTP packet to be, without sequence number: those are given when it leaves, so that what is thrown away leaves
 /// no gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Payload {
     /// RTP payload.
     pub(super) data: Bytes,
-    /// RTP timestamp.
-    pub(super) timestamp: u32,
+    /// What it belongs to.
+    pub(super) picture: Picture,
     /// First packet of its picture.
     pub(super) first: bool,
     /// Last packet of its picture.
     pub(super) marker: bool,
-    /// When the picture was captured.
-    pub(super) captured: Instant,
 }
 
 /// What became of a picture.
@@ -86,8 +96,7 @@ impl Pacer {
         &mut self,
         now: Instant,
         payloads: Vec<Bytes>,
-        timestamp: u32,
-        captured: Instant,
+        picture: Picture,
         keyframe: bool,
     ) -> Accepted {
         if keyframe && self.waiting_for_keyframe {
@@ -102,7 +111,7 @@ impl Pacer {
         let last = payloads.len().saturating_sub(1);
         for (index, data) in payloads.into_iter().enumerate() {
             self.octets += data.len();
-            let payload = Payload { data, timestamp, first: index == 0, marker: index == last, captured };
+            let payload = Payload { data, picture, first: index == 0, marker: index == last };
             self.queue.push_back((now, payload));
         }
         Accepted::Queued

@@ -1,10 +1,10 @@
 //! The sending task: encoded pictures and sound in, RTP packets out, audio first.
 
 use super::chain::wire::Wire;
-use super::codecs::Negotiated;
-use super::pacer::{Accepted, Pacer, Payload};
+use super::codecs::{Negotiated, Pictures};
+use super::pacer::{Accepted, Pacer, Payload, Picture};
 use super::packetizer::Packetizer;
-use crate::media::ports::{EncodedAudio, EncodedFrame, SendControl, VideoCodec};
+use crate::media::ports::{EncodedAudio, EncodedFrame, SendControl};
 use bytes::Bytes;
 use rtc::rtp;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ const AUDIO_CAPTURE_TIME_INTERVAL: Duration = Duration::from_secs(1);
 /// What was agreed upon for both of our streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Agreement {
-    pub(super) audio: Negotiated,
-    pub(super) video: Negotiated,
+    pub(super) audio: Option<Negotiated>,
+    pub(super) video: Pictures,
 }
 
 /// One of our streams.
@@ -47,13 +47,10 @@ impl Stream {
         marker: bool,
         capture_ntp: Option<u64>,
     ) {
-        let Some(payload_type) = agreed.payload_type else {
-            return;
-        };
         let mut header = rtp::Header {
             version: 2,
             marker,
-            payload_type,
+            payload_type: agreed.payload_type,
             sequence_number: self.sequence,
             timestamp,
             ssrc: self.ssrc,
@@ -80,8 +77,6 @@ pub(super) struct Sender {
     wire: Arc<Wire>,
     agreement: watch::Receiver<Agreement>,
     packetizer: Packetizer,
-    /// Of what the pacer holds.
-    codec: Option<VideoCodec>,
     pacer: Pacer,
     audio_capture_time_due: Option<Instant>,
     gate_open: bool,
@@ -104,7 +99,6 @@ impl Sender {
             wire,
             agreement,
             packetizer: Packetizer::new(),
-            codec: None,
             pacer,
             audio_capture_time_due: None,
             gate_open: false,
@@ -155,7 +149,7 @@ impl Sender {
             return;
         }
         let now = Instant::now();
-        let agreed = self.agreement.borrow().audio;
+        let Some(agreed) = self.agreement.borrow().audio else { return };
         let captured = self.wire.clock.ntp(packet.captured);
         self.wire.audio_anchor.set(packet.rtp_timestamp, captured);
         let due = self.audio_capture_time_due.is_none_or(|due| due <= now);
@@ -168,23 +162,15 @@ impl Sender {
     }
 
     fn queue_video(&mut self, frame: EncodedFrame) {
-        // A picture in another codec than the agreed one was under way when the agreement changed.
-        if !self.may_send() || self.agreement.borrow().video.codec != Some(frame.codec) {
+        // A picture in a codec that the other side does not take was under way when the agreement changed.
+        if !self.may_send() || self.agreement.borrow().video.of(frame.codec).is_none() {
             return;
-        }
-        if self.codec.replace(frame.codec) != Some(frame.codec) {
-            // What waits has the payload type of another codec.
-            self.pacer.reset();
         }
         self.set_pace();
         let payloads = self.packetizer.packetize(frame.codec, &frame.data);
-        let accepted = self.pacer.handle_frame(
-            Instant::now(),
-            payloads,
-            frame.rtp_timestamp,
-            frame.captured,
-            frame.keyframe,
-        );
+        let picture =
+            Picture { codec: frame.codec, timestamp: frame.rtp_timestamp, captured: frame.captured };
+        let accepted = self.pacer.handle_frame(Instant::now(), payloads, picture, frame.keyframe);
         if accepted == Accepted::NeedsKeyframe {
             self.control.want_keyframe();
         }
@@ -207,11 +193,8 @@ impl Sender {
     async fn send_due_video(&mut self) {
         self.set_pace();
         while let Some(packet) = self.pacer.poll_packet(Instant::now()) {
-            let agreed = self.agreement.borrow().video;
-            if agreed.codec != self.codec {
-                continue;
-            }
-            let Payload { data, timestamp, first, marker, captured } = packet;
+            let Payload { data, picture: Picture { codec, timestamp, captured }, first, marker } = packet;
+            let Some(agreed) = self.agreement.borrow().video.of(codec) else { continue };
             let capture_ntp = first.then(|| self.wire.clock.ntp(captured));
             if let Some(ntp) = capture_ntp {
                 self.wire.video_anchor.set(timestamp, ntp);

@@ -1,11 +1,12 @@
 //! The encoder's thread: newest picture in, access units out, at the rate that the transport allows.
 //!
 //! Encodes only while the gate of [`SendControl`] is open. Keyframes are sent at the start, when asked for, when the
-//! size changes, when there is room for pictures again, and after a picture had to be dropped; never on a timer, and
-//! never in storms.
+//! size or the codec changes, when there is room for pictures again, and after a picture had to be dropped; never on a
+//! timer, and never in storms.
 
 use super::cadence::Cadence;
 use super::codec::{CodecError, Encoder};
+use super::codec_choice::CodecChoice;
 use super::encoder_settings::EncoderSettings;
 use super::frame::{Frame, Size};
 use super::ladder::{Ladder, Rung, Situation};
@@ -94,6 +95,7 @@ struct Stage {
     control: Arc<SendControl>,
     stats: Arc<VideoSendStats>,
     encoder: Option<Encoder>,
+    codec_choice: CodecChoice,
     ladder: Ladder,
     cadence: Cadence,
     pool: FramePool,
@@ -136,6 +138,7 @@ impl Stage {
             control,
             stats,
             encoder: None,
+            codec_choice: CodecChoice::default(),
             ladder: Ladder::default(),
             cadence: Cadence::default(),
             pool: FramePool::default(),
@@ -197,13 +200,14 @@ impl Stage {
         self.stats.target_bits_per_second.set(u64::from(target));
         let missed = self.reader.missed() - std::mem::replace(&mut self.missed, self.reader.missed());
         // Too little room for a picture, and the sound has it all; or nobody who could decode it.
-        let Some(codec) = self.control.video_codec().filter(|_| target > 0) else {
+        let Some(best) = self.control.video_codec().filter(|_| target > 0) else {
             self.paused = true;
             return Ok(());
         };
+        let codec = self.codec_choice.choose(best, self.control.other_video_codec(), target, now);
         // Who saw nothing for a while gets a whole picture at once.
         self.keyframe |= std::mem::take(&mut self.paused);
-        let rung = self.choose_rung(frame.size(), target, now);
+        let rung = self.choose_rung(frame.size(), codec, target, now);
         if !self.cadence.admit(frame.captured, rung.fps) && !self.keyframe {
             return Ok(());
         }
@@ -261,9 +265,10 @@ impl Stage {
         }
     }
 
-    fn choose_rung(&mut self, source: Size, target: u32, now: Instant) -> Rung {
+    fn choose_rung(&mut self, source: Size, codec: VideoCodec, target: u32, now: Instant) -> Rung {
         let situation = Situation {
             source,
+            codec,
             bits_per_second: target,
             look: self.look,
             coarseness: self.encoder.as_ref().and_then(Encoder::coarseness),

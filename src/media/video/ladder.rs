@@ -12,6 +12,7 @@
 use super::frame::Size;
 use super::look::Look;
 use super::scale;
+use crate::media::ports::VideoCodec;
 use std::time::{Duration, Instant};
 
 /// What to send.
@@ -28,6 +29,8 @@ pub(crate) struct Rung {
 pub(crate) struct Situation {
     /// Size of the source's pictures.
     pub(crate) source: Size,
+    /// What the pictures are coded with.
+    pub(crate) codec: VideoCodec,
     /// What the network carries.
     pub(crate) bits_per_second: u32,
     /// What the newest picture looks like.
@@ -67,6 +70,23 @@ struct Step {
     bits_per_second: u32,
 }
 
+impl Step {
+    /// What it needs for lively pictures, bits per second.
+    fn needs(&self, codec: VideoCodec) -> f64 {
+        f64::from(self.bits_per_second) * if self.is_small(codec) { VP8_SHARE } else { 1.0 }
+    }
+
+    /// Above this quantizer a smaller picture would look better.
+    fn coarse(&self, codec: VideoCodec) -> f64 {
+        if self.is_small(codec) { COARSE_VP8 } else { COARSE }
+    }
+
+    /// One of those that VP8 carries better.
+    fn is_small(&self, codec: VideoCodec) -> bool {
+        codec == VideoCodec::Vp8 && self.area.height <= 360
+    }
+}
+
 const fn step(width: u32, height: u32, fps: u32, bits_per_second: u32) -> Step {
     Step { area: Size::new(width, height), fps, bits_per_second }
 }
@@ -97,6 +117,9 @@ const DETAIL: [Step; 9] = [
     step(320, 180, 10, 0),
 ];
 
+/// What VP8 needs of that for its small pictures: it keeps their texture where H.264 has lost it (see [`super::codec_choice`]).
+const VP8_SHARE: f64 = 0.65;
+
 /// A step is left downwards below this share of the rate that it was entered with.
 const LEAVE: f64 = 0.8;
 /// How long a rate must hold before it is climbed on …
@@ -115,6 +138,8 @@ const CLIMB_AFTER_AT_MOST: Duration = Duration::from_secs(32);
 /// Above this a smaller picture would look better: at the same rate the tests' scenes and the benches' clip come nearest to
 /// what was seen, enlarged to full size, at quantizers of 28 to 32 …
 const COARSE: f64 = 36.0;
+/// (VP8 still has texture at 37, and none at 43) …
+const COARSE_VP8: f64 = 39.0;
 /// … if they stay there for so long.
 const COARSE_FOR: Duration = Duration::from_millis(1500);
 /// Below this a larger picture would look good too: one step costs 3 to 5.
@@ -218,7 +243,7 @@ impl Ladder {
     /// The best step that the rate carries, each needing only this share.
     fn best(&self, situation: &Situation, share: f64) -> usize {
         let rate = f64::from(situation.bits_per_second);
-        let carried = |step: &Step| rate >= f64::from(step.bits_per_second) * self.need * share;
+        let carried = |step: &Step| rate >= step.needs(situation.codec) * self.need * share;
         self.steps().iter().position(carried).unwrap_or(self.steps().len() - 1)
     }
 
@@ -306,15 +331,16 @@ impl Ladder {
             now.saturating_duration_since(*since.get_or_insert(now)) >= span
         };
         let rate = f64::from(situation.bits_per_second);
-        if held(&mut self.coarse_since, coarseness > COARSE, COARSE_FOR) {
+        let step = &self.steps()[present];
+        if held(&mut self.coarse_since, coarseness > step.coarse(situation.codec), COARSE_FOR) {
             // One step down: the present one needs a little more than there is.
-            let needed = rate / (f64::from(self.steps()[present].bits_per_second) * LEAVE) * 1.02;
+            let needed = rate / (step.needs(situation.codec) * LEAVE) * 1.02;
             self.need = needed.max(self.need).clamp(NEED.0, NEED.1);
             self.coarse_since = None;
         }
         if held(&mut self.fine_since, coarseness < FINE, FINE_FOR) && present > self.top(situation) {
             // One step up: the better one needs no more than there is.
-            let needed = rate / f64::from(self.steps()[present - 1].bits_per_second) * 0.98;
+            let needed = rate / self.steps()[present - 1].needs(situation.codec) * 0.98;
             self.need = needed.min(self.need).clamp(NEED.0, NEED.1);
             self.fine_since = None;
         }

@@ -18,6 +18,7 @@ fn at_rest() -> Look {
 fn situation(bits_per_second: u32) -> Situation {
     Situation {
         source: Size::HD,
+        codec: VideoCodec::H264,
         bits_per_second,
         look: lively(),
         coarseness: None,
@@ -201,6 +202,27 @@ fn easy_pictures_get_larger_than_the_table_says_and_hard_ones_smaller_without_fl
         sizes.push(climb.rung.size.height);
     }
     assert_eq!(sizes, [720, 360, 270]);
+}
+
+#[test]
+fn vp8_carries_small_pictures_with_fewer_bits_and_may_be_coarser() {
+    let small = |codec| Situation { codec, ..situation(200_000) };
+    assert_eq!(Climb::new(&small(VideoCodec::H264)).rung.size.height, 270);
+    assert_eq!(Climb::new(&small(VideoCodec::Vp8)).rung.size.height, 360);
+    // There is nothing between them where there are more.
+    let large = |codec| Situation { codec, ..situation(480_000) };
+    let of = |codec| Climb::new(&large(codec)).rung;
+    assert_eq!(of(VideoCodec::H264), of(VideoCodec::Vp8));
+
+    let coarse = |codec, coarseness| Situation { coarseness: Some(coarseness), ..small(codec) };
+    let after_a_while = |codec, coarseness| {
+        let mut climb = Climb::new(&small(codec));
+        climb.run(Duration::from_secs(5), |_| coarse(codec, coarseness));
+        climb.rung.size.height
+    };
+    assert_eq!(after_a_while(VideoCodec::H264, 37.0), 180);
+    assert_eq!(after_a_while(VideoCodec::Vp8, 37.0), 360);
+    assert_eq!(after_a_while(VideoCodec::Vp8, 43.0), 270);
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub mod vp8;
 pub mod worker;
 
 pub(crate) mod cadence;
+mod codec_choice;
 mod depacketizer;
 mod encoder_settings;
 mod h264_encoder;

@@ -70,6 +70,7 @@ async fn a_side_that_has_only_vp8_gets_and_gives_vp8_whoever_calls() {
         let (a, b) = connected_with(a, b).await;
         for end in [&a, &b] {
             assert_eq!(end.control.video_codec(), Some(VideoCodec::Vp8));
+            assert_eq!(end.control.other_video_codec(), None);
         }
         send_vp8(&a, &b).await;
         send_vp8(&b, &a).await;
@@ -78,6 +79,33 @@ async fn a_side_that_has_only_vp8_gets_and_gives_vp8_whoever_calls() {
         a.peer.close().await;
         b.peer.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_may_change_between_the_codecs_that_the_other_side_takes_and_all_arrive() {
+    let (a, b) = connected_with(&BOTH, &BOTH).await;
+    assert_eq!(a.control.video_codec(), Some(VideoCodec::H264));
+    assert_eq!(a.control.other_video_codec(), Some(VideoCodec::Vp8));
+    // Behind each other, so that the pacer holds packets of both.
+    for number in 1..=6 {
+        let picture = if number <= 3 {
+            frame(number, 3_000, number == 1)
+        } else {
+            EncodedFrame { keyframe: number == 4, ..vp8_frame(number, 3_000) }
+        };
+        a.video_out.send(picture).await.expect("the sender runs");
+    }
+    let mut ends = Vec::new();
+    while ends.len() < 6 {
+        let packet = b.video_in.recv_timeout(PATIENCE).expect("all of them arrive");
+        let codec = if packet.timestamp <= 9000 { VideoCodec::H264 } else { VideoCodec::Vp8 };
+        assert_eq!(packet.codec, Some(codec), "of picture {}", packet.timestamp / 3000);
+        ends.extend(packet.marker.then_some(packet.timestamp / 3000));
+    }
+    ends.sort_unstable();
+    assert_eq!(ends, [1, 2, 3, 4, 5, 6]);
+    a.peer.close().await;
+    b.peer.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

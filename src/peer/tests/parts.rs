@@ -1,6 +1,7 @@
 //! The sans-IO parts: packetizer, pacer, SDP.
 
-use crate::peer::pacer::{Accepted, Pacer};
+use crate::media::ports::VideoCodec;
+use crate::peer::pacer::{Accepted, Pacer, Picture};
 use crate::peer::packetizer::MAX_PAYLOAD;
 use crate::peer::packetizer::h264::packetize;
 use crate::peer::sdp::{self, Sending, Setup};
@@ -10,6 +11,10 @@ use std::time::{Duration, Instant};
 
 fn payloads(count: usize) -> Vec<Bytes> {
     vec![Bytes::from(vec![1; 1_100]); count]
+}
+
+fn picture(timestamp: u32, captured: Instant) -> Picture {
+    Picture { codec: VideoCodec::H264, timestamp, captured }
 }
 
 /// Sends what waits in virtual time; returns when each packet left.
@@ -35,12 +40,12 @@ fn under_way(pace: f64, now: Instant) -> Pacer {
 fn the_first_picture_leaves_at_once_as_far_as_the_initial_window_reaches() {
     let start = Instant::now();
     let mut pacer = Pacer::new(100_000.0);
-    pacer.handle_frame(start, payloads(40), 0, start, true);
+    pacer.handle_frame(start, payloads(40), picture(0, start), true);
     let times = drain(&mut pacer, start);
     // 14 600 octets are 12 packets of 1 170 and a part of the next; the burst lets that one go, too.
     assert_eq!(times.iter().filter(|at| **at == start).count(), 13);
     pacer.reset();
-    assert_eq!(pacer.handle_frame(start, payloads(12), 0, start, true), Accepted::Queued);
+    assert_eq!(pacer.handle_frame(start, payloads(12), picture(0, start), true), Accepted::Queued);
     assert!(drain(&mut pacer, start).iter().all(|at| *at == start), "no head start after a reset");
 }
 
@@ -48,7 +53,7 @@ fn the_first_picture_leaves_at_once_as_far_as_the_initial_window_reaches() {
 fn a_keyframe_is_spread_at_the_pace() {
     let start = Instant::now();
     let mut pacer = under_way(2_500_000.0, start);
-    assert_eq!(pacer.handle_frame(start, payloads(40), 0, start, true), Accepted::Queued);
+    assert_eq!(pacer.handle_frame(start, payloads(40), picture(0, start), true), Accepted::Queued);
     let times = drain(&mut pacer, start);
     assert_eq!(times.len(), 40);
     // 40 packets of 1 170 octets at 2.5 Mbit/s: 150 ms, less one packet and the burst.
@@ -62,7 +67,7 @@ fn sound_is_charged_so_that_pictures_make_room_for_it() {
     let start = Instant::now();
     let (mut silent, mut speaking) = (under_way(100_000.0, start), under_way(100_000.0, start));
     for pacer in [&mut silent, &mut speaking] {
-        pacer.handle_frame(start, payloads(5), 0, start, true);
+        pacer.handle_frame(start, payloads(5), picture(0, start), true);
     }
     speaking.handle_unpaced(start, 1_100);
     let (without, with) = (drain(&mut silent, start), drain(&mut speaking, start));
@@ -73,13 +78,13 @@ fn sound_is_charged_so_that_pictures_make_room_for_it() {
 fn a_queue_that_is_too_old_is_dropped_up_to_the_next_keyframe() {
     let start = Instant::now();
     let mut pacer = Pacer::new(30_000.0);
-    assert_eq!(pacer.handle_frame(start, payloads(20), 0, start, true), Accepted::Queued);
+    assert_eq!(pacer.handle_frame(start, payloads(20), picture(0, start), true), Accepted::Queued);
     assert!(pacer.poll_packet(start).is_some());
     let later = start + Duration::from_millis(450);
-    assert_eq!(pacer.handle_frame(later, payloads(1), 3000, later, false), Accepted::NeedsKeyframe);
+    assert_eq!(pacer.handle_frame(later, payloads(1), picture(3000, later), false), Accepted::NeedsKeyframe);
     assert_eq!(pacer.poll_timeout(), None, "something still waits");
-    assert_eq!(pacer.handle_frame(later, payloads(1), 6000, later, false), Accepted::NeedsKeyframe);
-    assert_eq!(pacer.handle_frame(later, payloads(1), 9000, later, true), Accepted::Queued);
+    assert_eq!(pacer.handle_frame(later, payloads(1), picture(6000, later), false), Accepted::NeedsKeyframe);
+    assert_eq!(pacer.handle_frame(later, payloads(1), picture(9000, later), true), Accepted::Queued);
     let times = drain(&mut pacer, later);
     assert_eq!(times.len(), 1);
 }
@@ -88,7 +93,7 @@ fn a_queue_that_is_too_old_is_dropped_up_to_the_next_keyframe() {
 fn the_first_picture_has_to_be_a_keyframe() {
     let now = Instant::now();
     let mut pacer = Pacer::new(1_000_000.0);
-    assert_eq!(pacer.handle_frame(now, payloads(1), 0, now, false), Accepted::NeedsKeyframe);
+    assert_eq!(pacer.handle_frame(now, payloads(1), picture(0, now), false), Accepted::NeedsKeyframe);
     assert!(pacer.poll_packet(now).is_none());
 }
 
@@ -96,7 +101,7 @@ fn the_first_picture_has_to_be_a_keyframe() {
 fn first_and_last_packet_of_a_picture_are_marked() {
     let now = Instant::now();
     let mut pacer = Pacer::new(100_000_000.0);
-    pacer.handle_frame(now, payloads(3), 42, now, true);
+    pacer.handle_frame(now, payloads(3), picture(42, now), true);
     let mut packets = Vec::new();
     let mut at = now;
     while let Some(due) = pacer.poll_timeout() {

@@ -276,8 +276,8 @@ fn keyframe_percent(fps: f64) -> c_int {
 /// libvpx's real-time speed (0 to 16, the higher the cheaper): the fewer pixels, the more work each may be.
 fn speed(size: Size) -> c_int {
     match size.width * size.height {
-        0..=101_376 => 4,
-        101_377..=307_200 => 6,
+        0..=230_400 => 4,
+        230_401..=307_200 => 6,
         _ => 8,
     }
 }

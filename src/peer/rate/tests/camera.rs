@@ -2,6 +2,7 @@
 //! sizes.
 
 use super::path::Random;
+use crate::media::ports::VideoCodec;
 use crate::media::video::cadence::Cadence;
 use crate::media::video::frame::Size;
 use crate::media::video::ladder::{Ladder, Rung, Situation};
@@ -71,6 +72,7 @@ impl Camera {
         let look = Look { detail: 4.0, change: Some(6.0), pixels, moving: 0.5 };
         let Rung { size, fps } = self.ladder.choose(
             &Situation {
+                codec: VideoCodec::H264,
                 source: SOURCE,
                 bits_per_second: bits_per_second as u32,
                 look,

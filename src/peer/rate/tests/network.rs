@@ -3,7 +3,8 @@
 use super::camera::Camera;
 use super::path::{Path, Random};
 use super::viewer::Viewer;
-use crate::peer::pacer::{Accepted, Pacer, Payload};
+use crate::media::ports::VideoCodec;
+use crate::peer::pacer::{Accepted, Pacer, Payload, Picture};
 use crate::peer::rate::{Allocation, Estimator, Outcome, ReportInterval};
 use bytes::Bytes;
 use std::cmp::Reverse;
@@ -271,7 +272,7 @@ impl Network {
                     octets *= 6.0;
                 }
                 // A queue that is too old waits for a keyframe; here every picture is taken for one.
-                let _accepted = flow.pacer.handle_frame(now, packets(octets as usize), 0, now, true);
+                let _accepted = flow.pacer.handle_frame(now, packets(octets as usize), picture(0, now), true);
             }
         }
     }
@@ -286,7 +287,7 @@ impl Network {
         let Some(picture) = camera.capture(now, bits_per_second, held) else { return };
         let packets = packets(picture.octets);
         let (number, count) = (flow.numbers, packets.len());
-        match flow.pacer.handle_frame(now, packets, number, now, picture.keyframe) {
+        match flow.pacer.handle_frame(now, packets, self::picture(number, now), picture.keyframe) {
             Accepted::Queued => {
                 flow.numbers += 1;
                 flow.keyframe = if picture.keyframe { number } else { flow.keyframe };
@@ -299,7 +300,7 @@ impl Network {
     fn send(&mut self, flow: &mut Flow) {
         let now = self.epoch + self.now;
         while let Some(packet) = flow.pacer.poll_packet(now) {
-            let Payload { data, timestamp, first, .. } = packet;
+            let Payload { data, picture: Picture { timestamp, .. }, first, .. } = packet;
             flow.last = if first { (timestamp, 0) } else { (flow.last.0, flow.last.1 + 1) };
             let part = flow.camera.is_some().then_some(flow.last);
             self.depart(flow, data.len() + OVERHEAD, true, part);
@@ -423,6 +424,10 @@ pub(super) fn alone(path: Path, max: f64, time: Duration) -> Network {
     let mut network = Network::new(path, vec![Flow::new(Duration::ZERO, max)]);
     network.run(time);
     network
+}
+
+fn picture(timestamp: u32, captured: Instant) -> Picture {
+    Picture { codec: VideoCodec::H264, timestamp, captured }
 }
 
 /// The packets of a picture.
