@@ -67,6 +67,21 @@ fn each_side_sends_the_codec_that_it_was_told_to_prefer() {
 }
 
 #[test]
+fn a_side_with_few_bits_changes_to_vp8_and_the_picture_goes_on() {
+    let _turn = exclusive();
+    let server = Server::start();
+    let (mut alice, mut bob) =
+        pair(&server, Options::lively().with("--max-bitrate", "200000"), Options::lively());
+    connect(&mut alice, &mut bob);
+    for (agent, sent, received) in [(&mut alice, "VP8", "H264"), (&mut bob, "H264", "VP8")] {
+        agent.wait_stats("names both codecs", SETUP, |stats| {
+            stats["video_sent"]["codec"] == sent && stats["video_received"]["codec"] == received
+        });
+        assert_picture_moves(agent);
+    }
+}
+
+#[test]
 fn two_who_prefer_vp8_see_and_hear_each_other() {
     let _turn = exclusive();
     let server = Server::start();

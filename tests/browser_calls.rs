@@ -175,6 +175,17 @@ fn a_browser_with_both_codecs_sends_and_gets_h264_whoever_calls() {
 }
 
 #[test]
+fn a_browser_sees_the_picture_go_on_when_few_bits_make_it_vp8() {
+    let _turn = exclusive();
+    let mut scene = Scene::new(Options::lively().with("--max-bitrate", "200000"));
+    scene.connect(false);
+    scene.alice.wait_stats("changes the codec", SETUP, |stats| stats["video_sent"]["codec"] == "VP8");
+    scene.assert_both_see_and_hear();
+    assert_eq!(scene.guest.codecs(SOON), ("video/VP8".to_owned(), "video/H264".to_owned()));
+    scene.assert_guest_is_well();
+}
+
+#[test]
 fn a_browser_that_has_only_vp8_sees_and_is_seen_whoever_calls() {
     let _turn = exclusive();
     let mut scene = Scene::new(Options::lively());
