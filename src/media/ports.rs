@@ -175,7 +175,8 @@ impl SendControl {
         &self.reception
     }
 
-    /// Codec of our picture, the one that we like best; `None` if the other side takes none of ours: then nothing is to be encoded.
+    /// Codec of our picture, the one that we like best; `None` if the other side takes none of ours: then nothing is to be
+    /// encoded.
     pub fn video_codec(&self) -> Option<VideoCodec> {
         self.video_codec.value()
     }
