@@ -14,15 +14,26 @@ const LOW: u32 = 260_000;
 const LOW_FOR: Duration = Duration::from_secs(2);
 /// … and above this one they are what they were again …
 const HIGH: u32 = 380_000;
-/// … if it stays there, too.
+/// … if it stays there for so long at first; twice as long, up to the limit, each time that it was low again within so long.
 const HIGH_FOR: Duration = Duration::from_secs(2);
+const HIGH_FOR_AT_MOST: Duration = Duration::from_secs(64);
+const LASTING: Duration = Duration::from_secs(30);
 
 /// Where we stand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CodecChoice {
     is_low: bool,
     /// Since when the rate is one for the other codec.
     since: Option<Instant>,
+    /// When it was last high again.
+    raised: Option<Instant>,
+    high_for: Duration,
+}
+
+impl Default for CodecChoice {
+    fn default() -> Self {
+        Self { is_low: false, since: None, raised: None, high_for: HIGH_FOR }
+    }
 }
 
 impl CodecChoice {
@@ -38,14 +49,29 @@ impl CodecChoice {
             *self = Self::default();
             return best;
         }
-        let (is_another, span) =
-            if self.is_low { (bits_per_second > HIGH, HIGH_FOR) } else { (bits_per_second < LOW, LOW_FOR) };
+        let (is_another, span) = if self.is_low {
+            (bits_per_second > HIGH, self.high_for)
+        } else {
+            (bits_per_second < LOW, LOW_FOR)
+        };
         if !is_another {
             self.since = None;
         } else if now.saturating_duration_since(*self.since.get_or_insert(now)) >= span {
-            *self = Self { is_low: !self.is_low, since: None };
+            self.change(now);
         }
         if self.is_low { VideoCodec::Vp8 } else { best }
+    }
+
+    fn change(&mut self, now: Instant) {
+        self.since = None;
+        self.is_low = !self.is_low;
+        if !self.is_low {
+            self.raised = Some(now);
+        } else if self.raised.is_some_and(|at| now.saturating_duration_since(at) < LASTING) {
+            self.high_for = (self.high_for * 2).min(HIGH_FOR_AT_MOST);
+        } else {
+            self.high_for = HIGH_FOR;
+        }
     }
 }
 
@@ -102,6 +128,21 @@ mod tests {
         assert_eq!(call.changes, [H264]);
         call.run(120.0, |left| 300_000 + (60_000.0 * left.sin()) as u32);
         assert!(call.changes.len() <= 2, "{:?}", call.changes);
+    }
+
+    #[test]
+    fn a_rate_that_swings_slowly_changes_the_codec_less_and_less_often() {
+        let mut call = Call::new();
+        for _ in 0..60 {
+            call.run(5.0, |_| 100_000);
+            call.run(5.0, |_| 600_000);
+        }
+        // Ten minutes, 120 occasions: after 2, 4 and 8 s it is not tried again in 5.
+        assert_eq!(call.changes, [H264, Vp8, H264, Vp8, H264, Vp8]);
+        assert_eq!(call.run(9.0, |_| 600_000), H264, "it was meant after all");
+        call.run(60.0, |_| 600_000);
+        call.run(5.0, |_| 100_000);
+        assert_eq!(call.run(2.1, |_| 600_000), H264, "what was learned is forgotten");
     }
 
     #[test]
