@@ -84,9 +84,10 @@ impl Ahead {
 mod tests {
     use super::*;
 
-    fn at(seconds: f64) -> (Instant, impl Fn(f64) -> Instant) {
+    /// A beginning, and what is so many seconds after it.
+    fn clock() -> (Instant, impl Fn(f64) -> Instant) {
         let start = Instant::now();
-        (start + Duration::from_secs_f64(seconds), move |seconds| start + Duration::from_secs_f64(seconds))
+        (start, move |seconds| start + Duration::from_secs_f64(seconds))
     }
 
     /// Seconds from `from` on until it goes back, if it does within half an hour.
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_server_that_runs_dry_again_gets_more_and_less_again_in_calm() {
-        let (start, at) = at(0.0);
+        let (start, at) = clock();
         let mut ahead = Ahead::new(start);
         assert_eq!(ahead.handle_dry(at(25.0)), None, "once is no habit");
         assert_eq!(ahead.handle_dry(at(25.1)), None, "the same pause");
@@ -113,14 +114,14 @@ mod tests {
 
     #[test]
     fn a_server_that_runs_dry_at_once_gets_more_at_once() {
-        let (start, at) = at(0.0);
+        let (start, at) = clock();
         let mut ahead = Ahead::new(start);
         assert_eq!(ahead.handle_dry(at(3.0)), Some(LEAST + STEP));
     }
 
     #[test]
     fn who_went_back_in_vain_waits_longer_before_the_next_time() {
-        let (start, at) = at(0.0);
+        let (start, at) = clock();
         let mut ahead = Ahead::new(start);
         ahead.handle_dry(at(2.0));
         let mut now = 2.0;
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_a_bad_hour_taught_is_forgotten_in_minutes() {
-        let (start, at) = at(0.0);
+        let (start, at) = clock();
         let mut ahead = Ahead::new(start);
         let mut now = 0.0;
         while now < 3600.0 {
