@@ -13,12 +13,12 @@ pub(super) const LEAST: usize = BLOCK;
 const STEP: usize = BLOCK;
 /// A machine that needs more than 50 ms needs fewer programs.
 const MOST: usize = 5 * BLOCK;
-/// It may run dry once in so long: that is no habit.
+/// It may run dry once in so long: that is no habit. But not so soon after a step back, which was made on trial.
 const FORGIVEN: Duration = Duration::from_secs(20);
 /// What one pause of ours costs is told of several times, and counts once.
 const ONE_EVENT: Duration = Duration::from_millis(200);
 /// Without running dry for so long, it goes back by a step; at first, and at most after it did so in vain. Where it was not
-/// in vain, the next time comes sooner again. At most: a step in vain costs two moments of silence, and a cushion that
+/// in vain, the next time comes sooner again. At most: a step in vain costs a moment of silence, and a cushion that
 /// remembered longer than some minutes would hold in the second hour what a disturbance of the first one needed.
 const CALM: Duration = Duration::from_secs(10);
 const CALM_MOST: Duration = Duration::from_secs(240);
@@ -51,7 +51,8 @@ impl Ahead {
         if since(self.dry) < ONE_EVENT {
             return None;
         }
-        let forgiven = since(self.dry) > FORGIVEN;
+        let on_trial = self.lowered && since(self.changed) < FORGIVEN;
+        let forgiven = !on_trial && since(self.dry) > FORGIVEN;
         self.dry = now;
         if forgiven || self.samples == MOST {
             return None;
@@ -130,13 +131,20 @@ mod tests {
             let (wait, _) = until_back(&mut ahead, &at, now).unwrap();
             waits.push(wait);
             now += wait;
-            let size = (0..2).find_map(|_| {
-                now += 1.0;
-                ahead.handle_dry(at(now))
-            });
-            assert_eq!(size, Some(LEAST + STEP), "what was enough before");
+            now += 1.0;
+            assert_eq!(ahead.handle_dry(at(now)), Some(LEAST + STEP), "what was enough before, at once");
         }
         assert_eq!(waits, [10.0, 20.0, 40.0, 80.0, 160.0, 240.0, 240.0]);
+    }
+
+    #[test]
+    fn a_step_back_that_went_well_for_a_while_is_forgiven_like_any_other() {
+        let (start, at) = clock();
+        let mut ahead = Ahead::new(start);
+        ahead.handle_dry(at(2.0));
+        assert_eq!(until_back(&mut ahead, &at, 2.0), Some((10.0, LEAST)));
+        assert_eq!(ahead.handle_dry(at(40.0)), None);
+        assert_eq!(ahead.handle_dry(at(50.0)), Some(LEAST + STEP));
     }
 
     #[test]
