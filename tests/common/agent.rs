@@ -230,14 +230,12 @@ impl Agent {
         event["name"].as_str().unwrap().to_owned()
     }
 
-    /// Waits for a list of the users, of those that were not waited for yet, that has `name` in it.
-    pub(crate) fn wait_user_anew(&mut self, name: &str) {
-        self.wait(&format!("sees {name} anew"), START_PATIENCE, |event| lists(event, name));
-    }
-
     /// Waits until `name` is among the users.
     pub(crate) fn wait_user(&mut self, name: &str) {
-        let there = |event: &Value| lists(event, name);
+        let there = |event: &Value| {
+            event["event"] == "users"
+                && event["users"].as_array().is_some_and(|users| users.iter().any(|u| u == name))
+        };
         // It may have come before something that was waited for since.
         if !self
             .log
@@ -385,10 +383,4 @@ impl EventLog {
         self.lines.lock().unwrap().closed = true;
         self.grown.notify_all();
     }
-}
-
-/// It is a list of the users, and `name` is in it.
-fn lists(event: &Value, name: &str) -> bool {
-    event["event"] == "users"
-        && event["users"].as_array().is_some_and(|users| users.iter().any(|user| user == name))
 }
