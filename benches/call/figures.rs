@@ -1,12 +1,13 @@
 //! From what was seen to figures. Pure functions: the tests feed them calls that never were.
 
+use crate::common::clip;
 use crate::evidence::Seen;
 
 /// A capture may be noted later than it happened (a preview waits for the screen), so a picture may seem to arrive
 /// before it was captured, by so many milliseconds at most.
 const CAPTURE_TOLERANCE_MS: f64 = 100.0;
-/// Length of the clip (120 pictures, 30 a second), after which each counter comes back.
-const LOOP_MS: f64 = 4_000.0;
+/// Length of the clip, after which each counter comes back.
+const LOOP_MS: f64 = clip::FRAMES as f64 * 1e3 / clip::FPS as f64;
 /// Gaps are compared with the mean of so many before them.
 const FREEZE_WINDOW: usize = 30;
 /// A gap is no freeze unless it is this much longer than that mean, milliseconds.

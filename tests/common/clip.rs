@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) const WIDTH: usize = 1280;
 pub(crate) const HEIGHT: usize = 720;
+pub(crate) const FPS: usize = 30;
 /// Frames in the clip: 4 s. The counter starts again with the loop.
 pub(crate) const FRAMES: usize = 120;
 const SQUARES: usize = 13;
@@ -63,7 +64,7 @@ pub(crate) fn contrast(squares: &[f64]) -> f64 {
 
 fn write(path: &Path) -> std::io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    writeln!(file, "YUV4MPEG2 W{WIDTH} H{HEIGHT} F30:1 Ip A1:1 C420jpeg")?;
+    writeln!(file, "YUV4MPEG2 W{WIDTH} H{HEIGHT} F{FPS}:1 Ip A1:1 C420jpeg")?;
     let detail = detail();
     let mut luma = vec![0; WIDTH * HEIGHT];
     let mut chroma = vec![0; WIDTH * HEIGHT / 2];

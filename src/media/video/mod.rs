@@ -21,6 +21,7 @@ pub mod vp8;
 pub mod worker;
 
 pub(crate) mod cadence;
+mod coarseness;
 mod codec_choice;
 mod depacketizer;
 mod encoder_settings;

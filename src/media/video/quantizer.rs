@@ -9,6 +9,7 @@
 //! fade slowly (the ρ-domain's observation: He, Mitra, "A unified rate-distortion analysis framework for transform
 //! coding", 2001).
 
+use super::coarseness::Coarseness;
 use super::look::Look;
 use std::time::{Duration, Instant};
 
@@ -138,8 +139,7 @@ pub(crate) struct RateControl {
     rounding: f64,
     keyframe: Option<Model>,
     inter: Option<Model>,
-    /// Mean of the last quantizers.
-    coarseness: Option<f64>,
+    coarseness: Coarseness,
 }
 
 impl RateControl {
@@ -155,7 +155,7 @@ impl RateControl {
             rounding: 0.0,
             keyframe: None,
             inter: None,
-            coarseness: None,
+            coarseness: Coarseness::default(),
         }
     }
 
@@ -222,7 +222,7 @@ impl RateControl {
             self.quantizer = quantizer;
             return;
         }
-        self.coarseness = Some(self.coarseness.map_or(quantizer, |mean| mean + WEIGHT * (quantizer - mean)));
+        self.coarseness.add(quantizer);
         let bits = bits.max(LEAST_SHARE * self.bits_per_second / self.fps);
         let change = change(look);
         match &mut self.inter {
@@ -233,7 +233,7 @@ impl RateControl {
 
     /// Mean quantizer of the last pictures, keyframes left out. `None` before there was one.
     pub(crate) fn coarseness(&self) -> Option<f64> {
-        self.coarseness
+        self.coarseness.mean()
     }
 
     /// What waits in the bucket, in seconds of the rate.

@@ -3,6 +3,7 @@
 
 use super::ffi::{self, vpx_codec_enc_cfg};
 use super::{Context, Vp8Error};
+use crate::media::video::coarseness::Coarseness;
 use crate::media::video::encoder_settings::EncoderSettings;
 use crate::media::video::frame::{Frame, Size};
 use std::ffi::{c_int, c_uint};
@@ -30,8 +31,6 @@ const STATIC_THRESHOLD: c_uint = 1;
 const TWO_THREADS_FROM: u32 = 1280 * 720;
 /// Processors from which on one more thread takes nothing from the rest of the call.
 const SPARE_PROCESSORS: usize = 4;
-/// Weight of the newest picture in what is told about how coarse they were.
-const COARSENESS_WEIGHT: f64 = 0.15;
 /// Frame rate changes smaller than this share are not worth telling the rate control.
 const RATE_TOLERANCE: f64 = 0.15;
 
@@ -42,8 +41,7 @@ pub(crate) struct Encoder {
     settings: EncoderSettings,
     /// Time of the next picture, in ticks of the clock.
     next: i64,
-    /// Mean of the last pictures, see [`Self::coarseness`].
-    coarseness: Option<f64>,
+    coarseness: Coarseness,
 }
 
 impl Encoder {
@@ -71,7 +69,7 @@ impl Encoder {
         ] {
             set(&mut context, control, value)?;
         }
-        Ok(Self { context, config, settings, next: 0, coarseness: None })
+        Ok(Self { context, config, settings, next: 0, coarseness: Coarseness::default() })
     }
 
     /// Size of the pictures that it takes.
@@ -135,9 +133,7 @@ impl Encoder {
         self.next += duration;
         let keyframe = self.drain(output);
         if let (false, Some(index)) = (keyframe, self.last_quantizer()) {
-            let quantizer = h264_quantizer(index);
-            let mean = self.coarseness.unwrap_or(quantizer);
-            self.coarseness = Some(mean + COARSENESS_WEIGHT * (quantizer - mean));
+            self.coarseness.add(h264_quantizer(index));
         }
         Ok(keyframe)
     }
@@ -145,7 +141,7 @@ impl Encoder {
     /// How coarse the last pictures were, keyframes left out: the mean of the quantizers of H.264 that are as coarse. `None`
     /// before there was one.
     pub(crate) fn coarseness(&self) -> Option<f64> {
-        self.coarseness
+        self.coarseness.mean()
     }
 
     /// The last picture's index of quantizers, 0 to 127 (RFC 6386 section 9.6).
