@@ -20,7 +20,7 @@ fn open(number: u64) -> End {
     let (_, video_out) = mpsc::channel(1);
     let (_, audio_out) = mpsc::channel(1);
     let (video_in, _) = std::sync::mpsc::sync_channel(1);
-    let (audio_in, _) = std::sync::mpsc::sync_channel(1);
+    let (audio_in, _) = mpsc::channel(1);
     let (_, feedback) = mpsc::channel(1);
     let control = Arc::new(SendControl::new(300_000));
     let ports = PeerPorts { video_out, audio_out, video_in, audio_in, feedback, control };

@@ -100,7 +100,7 @@ pub(super) struct MediaPorts {
     pub(super) video_out: mpsc::Sender<EncodedFrame>,
     pub(super) audio_out: mpsc::Sender<EncodedAudio>,
     pub(super) video_in: Receiver<ReceivedPacket>,
-    pub(super) audio_in: Receiver<ReceivedPacket>,
+    pub(super) audio_in: mpsc::Receiver<ReceivedPacket>,
     pub(super) feedback: mpsc::Sender<Feedback>,
     pub(super) control: Arc<SendControl>,
 }

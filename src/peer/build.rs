@@ -80,7 +80,7 @@ pub(super) struct Built {
 pub(super) async fn build(
     config: &PeerConfig,
     video_in: SyncSender<ReceivedPacket>,
-    audio_in: SyncSender<ReceivedPacket>,
+    audio_in: mpsc::Sender<ReceivedPacket>,
     control: Arc<SendControl>,
     wire: Arc<Wire>,
 ) -> Result<(Built, mpsc::Receiver<Notice>), PeerError> {

@@ -56,7 +56,7 @@ pub struct PeerPorts {
     /// To the video receiver's thread.
     pub video_in: std::sync::mpsc::SyncSender<ReceivedPacket>,
     /// To the audio worker's thread.
-    pub audio_in: std::sync::mpsc::SyncSender<ReceivedPacket>,
+    pub audio_in: mpsc::Sender<ReceivedPacket>,
     /// From the video receiver.
     pub feedback: mpsc::Receiver<Feedback>,
     /// To the encoders.

@@ -21,7 +21,6 @@ use ahoy::media::video::latest::Latest;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -170,7 +169,7 @@ pub(crate) struct Looped {
 impl Looped {
     pub(crate) fn start(microphone: &str, speaker: &str) -> Self {
         let (out, mut sent) = mpsc::channel::<EncodedAudio>(AUDIO_SEND_CAPACITY);
-        let (deliver, packets) = sync_channel(AUDIO_RECEIVE_CAPACITY);
+        let (deliver, packets) = mpsc::channel(AUDIO_RECEIVE_CAPACITY);
         let (news, events) = mpsc::channel(MEDIA_EVENT_CAPACITY);
         let control = Arc::new(SendControl::new(0));
         control.set_sending(true);
@@ -190,7 +189,7 @@ impl Looped {
                         capture_ntp: None,
                     };
                     sequence = sequence.wrapping_add(1);
-                    if deliver.send(received).is_err() {
+                    if deliver.blocking_send(received).is_err() {
                         break;
                     }
                 }

@@ -356,7 +356,7 @@ impl ActiveCall {
         let (video_sender, video_out) = mpsc::channel(VIDEO_SEND_CAPACITY);
         let (audio_sender, audio_out) = mpsc::channel(AUDIO_SEND_CAPACITY);
         let (video_in, video_packets) = sync_channel(VIDEO_RECEIVE_CAPACITY);
-        let (audio_in, audio_packets) = sync_channel(AUDIO_RECEIVE_CAPACITY);
+        let (audio_in, audio_packets) = mpsc::channel(AUDIO_RECEIVE_CAPACITY);
         let (feedback_sender, feedback) = mpsc::channel(FEEDBACK_CAPACITY);
         let max_bits_per_second = context.options.max_bits_per_second(context.settings);
         self.control = Arc::new(SendControl::new(START_BITS_PER_SECOND.min(max_bits_per_second)));

@@ -50,7 +50,7 @@ pub(super) enum Wish {
 pub(super) struct Keeper {
     system: System,
     wishes: Receiver<Wish>,
-    changes: SyncSender<Change>,
+    changes: tokio::sync::mpsc::Sender<Change>,
     events: MediaEvents,
     stopping: Arc<AtomicBool>,
     first: Option<(MicrophoneChoice, SpeakerChoice)>,
@@ -63,7 +63,7 @@ impl Keeper {
         microphone: MicrophoneChoice,
         speaker: SpeakerChoice,
         (looks, wishes): (SyncSender<Wish>, Receiver<Wish>),
-        changes: SyncSender<Change>,
+        changes: tokio::sync::mpsc::Sender<Change>,
         events: MediaEvents,
         stopping: Arc<AtomicBool>,
     ) -> Self {
@@ -338,7 +338,7 @@ impl Keeper {
     }
 
     fn hand_over(&self, change: Change) {
-        if self.changes.send(change).is_err() {
+        if self.changes.blocking_send(change).is_err() {
             tracing::debug!("the session ended while a device was opened");
         }
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 pub struct AudioPorts {
     /// Encoded packets go here; when full, the newest is dropped and counted.
     pub out: tokio::sync::mpsc::Sender<EncodedAudio>,
-    /// Received packets come from here.
-    pub packets: std::sync::mpsc::Receiver<ReceivedPacket>,
+    /// Received packets come from here, to a thread that must never wait by spinning (`urgency`).
+    pub packets: tokio::sync::mpsc::Receiver<ReceivedPacket>,
     /// What the transport allows.
     pub control: Arc<SendControl>,
 }

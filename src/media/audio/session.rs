@@ -63,7 +63,7 @@ impl AudioSession {
             stats: Latest::new(),
         };
         let (wishes, wished) = sync_channel(WISHES);
-        let (changes, changed) = sync_channel(CHANGES);
+        let (changes, changed) = tokio::sync::mpsc::channel(CHANGES);
         let worker = Worker::new(ports, changed, events.clone(), shared.clone(), Instant::now())?;
         let mut session = Self { shared: shared.clone(), wishes, threads: Vec::with_capacity(2) };
         session.threads.push(std::thread::Builder::new().name("audio".into()).spawn(move || worker.run())?);

@@ -4,6 +4,11 @@
 //! thread of ordinary priority that shares its processor with a compiler is woken tens of milliseconds late, which is
 //! heard. Where the system gives no such priority the threads stay ordinary, and the cushions (`pace`, `pulse::ahead`)
 //! have to make up for it.
+//!
+//! Such a thread must never wait by spinning for an ordinary one, which does not run meanwhile if both share a processor.
+//! A receiver of `std::sync::mpsc` does just that when a sender was interrupted in the middle of sending, until the kernel
+//! stops it (after 0.95 s, by default); one of `tokio::sync::mpsc` sleeps. So what comes to these threads comes through the
+//! latter, or through the rings.
 
 /// Asks the system to run the calling thread before all ordinary ones. Never waits for the answer: on desktops a
 /// service has to be asked for it, and sound does not stand still meanwhile.
@@ -97,6 +102,79 @@ mod linux {
     #[cfg(test)]
     mod tests {
         use super::*;
+        use crate::media::audio::ports::AudioPorts;
+        use crate::media::ports::{ReceivedPacket, SendControl};
+        use std::sync::Arc;
+        use std::time::{Duration, Instant};
+        use tokio::sync::mpsc;
+
+        /// Binds the calling thread to one processor, for all callers the same.
+        fn share_a_processor() {
+            // SAFETY: `set` is plain data for which all zeros is valid; it lives through both calls, the first one writes it
+            // and the second one reads it.
+            let bound = unsafe {
+                let mut set = std::mem::zeroed::<libc::cpu_set_t>();
+                let size = size_of::<libc::cpu_set_t>();
+                assert_eq!(libc::sched_getaffinity(0, size, &raw mut set), 0);
+                let first = (0..libc::CPU_SETSIZE as usize).find(|&number| libc::CPU_ISSET(number, &set));
+                libc::CPU_ZERO(&mut set);
+                libc::CPU_SET(first.expect("it runs somewhere"), &mut set);
+                libc::sched_setaffinity(0, size, &raw const set)
+            };
+            assert_eq!(bound, 0);
+        }
+
+        fn packet(timestamp: u32) -> ReceivedPacket {
+            ReceivedPacket {
+                arrived: Instant::now(),
+                sequence: timestamp as u16,
+                timestamp,
+                marker: false,
+                ssrc: 1,
+                codec: None,
+                payload: bytes::Bytes::new(),
+                capture_ntp: None,
+            }
+        }
+
+        /// Takes what comes, now and then, in real time and on the sender's processor. `None` where that is not allowed.
+        fn take(mut ports: AudioPorts, all: u32) -> Option<u32> {
+            share_a_processor();
+            schedule().ok()?;
+            let deadline = Instant::now() + Duration::from_secs(15);
+            let mut taken = 0;
+            while taken < all && Instant::now() < deadline {
+                while ports.packets.try_recv().is_ok() {
+                    taken += 1;
+                }
+                std::thread::sleep(Duration::from_micros(20));
+            }
+            Some(taken)
+        }
+
+        #[test]
+        fn packets_go_on_coming_after_their_sender_was_interrupted_in_the_middle_of_one() {
+            const PACKETS: u32 = 2_000_000;
+            // So many fit in that the sender never waits for room, and is interrupted at any place of its work.
+            let (sender, packets) = mpsc::channel(PACKETS as usize);
+            let (out, _sent) = mpsc::channel(1);
+            let ports = AudioPorts { out, packets, control: Arc::new(SendControl::new(0)) };
+            let taken = std::thread::scope(|scope| {
+                let taking = scope.spawn(|| take(ports, PACKETS));
+                scope.spawn(move || {
+                    share_a_processor();
+                    for number in 0..PACKETS {
+                        // If every interruption costs a second, it needs half a minute; else not one second.
+                        (0..20).for_each(|_| std::hint::spin_loop());
+                        if sender.blocking_send(packet(number)).is_err() {
+                            break;
+                        }
+                    }
+                });
+                taking.join().expect("it does not panic")
+            });
+            assert!(taken.is_none_or(|taken| taken == PACKETS), "{taken:?} in 15 s");
+        }
 
         #[test]
         fn a_thread_that_claims_it_runs_before_ordinary_ones_and_what_it_starts_does_not() {

@@ -25,8 +25,8 @@ use crate::media::reception::SoundPosition;
 use crate::media::video::latest::Latest;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Receiver;
 
 /// How often what is due is looked after where no device wakes the thread.
 const TICK: Duration = Duration::from_micros(2500);

@@ -111,7 +111,7 @@ fn a_repair_has_the_payload_type_of_its_packets_codec_and_unwraps_to_it() {
 #[test]
 fn packets_are_delivered_with_the_codec_of_their_payload_type_and_strangers_are_not() {
     let (video_in, video) = sync_channel(16);
-    let (audio_in, _audio) = sync_channel(16);
+    let (audio_in, _audio) = tokio::sync::mpsc::channel(16);
     let mut deliver = Deliver::new(video_in, audio_in, wire(), Arc::new(SendControl::new(0)));
     deliver.bind_remote_stream(&info(H264, "video/H264"));
     // 98 is agreed upon by nobody.

@@ -15,8 +15,9 @@ use rtc::shared::marshal::MarshalSize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Sender;
 
 /// An older stream of the same kind takes over again when the newest has been silent for this long. A removed track
 /// is not announced by the crate, so silence is what tells.
@@ -108,7 +109,7 @@ impl Losses {
 /// Reads only; see the module.
 pub(in crate::peer) struct Deliver {
     video_in: SyncSender<ReceivedPacket>,
-    audio_in: SyncSender<ReceivedPacket>,
+    audio_in: Sender<ReceivedPacket>,
     wire: Arc<Wire>,
     control: Arc<SendControl>,
     streams: HashMap<u32, Stream>,
@@ -124,7 +125,7 @@ impl Deliver {
     /// Delivers to these ports.
     pub(in crate::peer) fn new(
         video_in: SyncSender<ReceivedPacket>,
-        audio_in: SyncSender<ReceivedPacket>,
+        audio_in: Sender<ReceivedPacket>,
         wire: Arc<Wire>,
         control: Arc<SendControl>,
     ) -> Self {
@@ -159,9 +160,9 @@ impl Deliver {
         }
         let change = stream.losses.note(header.sequence_number);
         let octets = header.marshal_size() + packet.payload.len();
-        let (traffic, lost, selection, port) = match stream.codec {
-            Some(_) => (&self.wire.video_received, &self.wire.video_lost, &mut self.video, &self.video_in),
-            None => (&self.wire.audio_received, &self.wire.audio_lost, &mut self.audio, &self.audio_in),
+        let (traffic, lost, selection) = match stream.codec {
+            Some(_) => (&self.wire.video_received, &self.wire.video_lost, &mut self.video),
+            None => (&self.wire.audio_received, &self.wire.audio_lost, &mut self.audio),
         };
         // What parities gave back came as their octets, which are counted where that is done.
         if !restored {
@@ -186,10 +187,12 @@ impl Deliver {
             payload: packet.payload.clone(),
             capture_ntp: stream.capture_time_id.and_then(|id| capture_time(header, id)),
         };
-        match port.try_send(received) {
-            // Full: documented at the port's capacity. Disconnected: the receiver is closing, the call with it.
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => true,
+        // Full: documented at the port's capacity. Closed: the receiver ends, and the call with it.
+        match stream.codec {
+            Some(_) => drop(self.video_in.try_send(received)),
+            None => drop(self.audio_in.try_send(received)),
         }
+        true
     }
 }
 

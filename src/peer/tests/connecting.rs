@@ -38,7 +38,7 @@ async fn pictures_and_sound_arrive_unchanged_in_both_directions() {
         }
         for number in 0..10 {
             from.audio_out.send(sound(number)).await.expect("the sender runs");
-            let got = to.audio_in.recv_timeout(super::pair::PATIENCE).expect("sound arrives");
+            let got = to.hear().await;
             assert_eq!(got.payload, sound(number).data);
             assert_eq!((got.timestamp, got.marker), (number * 960, number == 0));
         }

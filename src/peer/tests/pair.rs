@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 /// Long enough for a loaded machine; a test that needs it has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,7 +33,7 @@ pub(super) struct End {
     pub(super) video_out: mpsc::Sender<EncodedFrame>,
     pub(super) audio_out: mpsc::Sender<EncodedAudio>,
     pub(super) video_in: Receiver<ReceivedPacket>,
-    pub(super) audio_in: Receiver<ReceivedPacket>,
+    pub(super) audio_in: Mutex<mpsc::Receiver<ReceivedPacket>>,
     pub(super) feedback: mpsc::Sender<Feedback>,
     pub(super) control: Arc<SendControl>,
 }
@@ -47,7 +47,7 @@ impl End {
         let (video_out, video_out_rx) = mpsc::channel(VIDEO_SEND_CAPACITY);
         let (audio_out, audio_out_rx) = mpsc::channel(AUDIO_SEND_CAPACITY);
         let (video_in_tx, video_in) = std::sync::mpsc::sync_channel(VIDEO_RECEIVE_CAPACITY);
-        let (audio_in_tx, audio_in) = std::sync::mpsc::sync_channel(AUDIO_RECEIVE_CAPACITY);
+        let (audio_in_tx, audio_in) = mpsc::channel(AUDIO_RECEIVE_CAPACITY);
         let (feedback, feedback_rx) = mpsc::channel(FEEDBACK_CAPACITY);
         let control = Arc::new(SendControl::new(300_000));
         control.set_sending(true);
@@ -62,7 +62,14 @@ impl End {
         let (events_tx, events) = mpsc::channel(256);
         let tag = PeerTag { call: CallId(number), generation: 0 };
         let peer = Peer::open(tag, config, ports, events_tx);
+        let audio_in = Mutex::new(audio_in);
         Self { peer, events, seen: Vec::new(), video_out, audio_out, video_in, audio_in, feedback, control }
+    }
+
+    /// The next packet of sound.
+    pub(super) async fn hear(&self) -> ReceivedPacket {
+        let mut audio_in = self.audio_in.lock().await;
+        tokio::time::timeout(PATIENCE, audio_in.recv()).await.expect("sound arrives").expect("the peer runs")
     }
 
     pub(super) fn command(&self, command: Command) {

@@ -4,23 +4,26 @@
 //! nobody.
 
 use super::super::BLOCK;
-use super::super::ring::{CaptureWriter, Health, PlaybackReader};
+use super::super::ring::Health;
 use super::super::urgency;
 use super::PulseError;
-use super::ahead::Ahead;
+use super::answers::{Pending, answer, take};
 use super::buffers;
+use super::stream::{End, Stream, find};
 use super::wire::{AT_ONCE, Inbox, Outbox, SAMPLE, for_samples};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use pulseaudio::protocol::{
-    self, Command, CommandReply, LatencyParams, ProtocolError, SetPlaybackStreamBufferAttrParams,
-    SubscriptionEventFacility, SubscriptionEventType, TagStructReader,
+    self, Command, LatencyParams, SetPlaybackStreamBufferAttrParams, SubscriptionEventFacility,
+    SubscriptionEventType,
 };
 use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
 
 pub(super) const WAKE: Token = Token(0);
 const SOCKET: Token = Token(1);
@@ -30,12 +33,6 @@ const TIMING_INTERVAL: Duration = Duration::from_secs(1);
 const ROUGHLY: usize = 2 * BLOCK;
 /// Streams and questions that are open at once before anything has to grow.
 const EXPECTED: usize = 16;
-
-/// What a stream carries.
-pub(super) enum End {
-    Capture(CaptureWriter),
-    Playback(PlaybackReader),
-}
 
 /// What the link is told.
 pub(super) enum Order {
@@ -51,34 +48,12 @@ pub(super) enum Order {
     Quit,
 }
 
-/// Who waits for an answer.
-enum Pending {
-    Asked(SyncSender<Result<Vec<u8>, PulseError>>),
-    Opened(End, Arc<Health>, SyncSender<Result<Vec<u8>, PulseError>>),
-    Timing { channel: u32, playback: bool },
-    Nobody,
-}
-
-struct Stream {
-    channel: u32,
-    end: End,
-    health: Arc<Health>,
-    /// Octets that the server asked for and has not got.
-    wanted: usize,
-    /// What it holds, for a stream to a speaker.
-    ahead: Ahead,
-}
-
-impl Stream {
-    fn is_playback(&self) -> bool {
-        matches!(self.end, End::Playback(_))
-    }
-}
-
 /// The thread's state.
 pub(super) struct Link {
     socket: UnixStream,
     poll: Poll,
+    /// What the socket wakes us for.
+    interest: Interest,
     orders: Receiver<Order>,
     alive: Arc<AtomicBool>,
     /// Called when devices came, went, or became the default, and when the connection is lost.
@@ -109,10 +84,12 @@ impl Link {
     ) -> std::io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
-        poll.registry().register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+        let interest = Interest::READABLE;
+        poll.registry().register(&mut socket, SOCKET, interest)?;
         let link = Self {
             socket,
             poll,
+            interest,
             orders,
             alive,
             changed,
@@ -170,7 +147,7 @@ impl Link {
             }
             self.play();
             self.ask_timing()?;
-            self.outbox.flush(&mut self.socket)?;
+            self.flush()?;
         }
     }
 
@@ -240,6 +217,18 @@ impl Link {
         }
         self.streams.retain(|stream| stream.channel != channel || stream.is_playback() != playback);
         (self.changed)();
+    }
+
+    /// Sends what the socket takes. Of room for more it tells after every message that the server reads, so it is only asked
+    /// to while something waits.
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.outbox.flush(&mut self.socket)?;
+        let waits = !self.outbox.is_empty();
+        let interest = if waits { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        if std::mem::replace(&mut self.interest, interest) != interest {
+            self.poll.registry().reregister(&mut self.socket, SOCKET, interest)?;
+        }
+        Ok(())
     }
 
     /// True if told to end.
@@ -341,65 +330,4 @@ impl Link {
         }
         Ok(())
     }
-}
-
-fn take(pending: &mut Vec<(u32, Pending)>, sequence: u32) -> Option<Pending> {
-    let at = pending.iter().position(|(number, _)| *number == sequence)?;
-    Some(pending.swap_remove(at).1)
-}
-
-fn find(streams: &mut [Stream], channel: u32, playback: bool) -> Option<&mut Stream> {
-    streams.iter_mut().find(|stream| stream.channel == channel && stream.is_playback() == playback)
-}
-
-/// Reads an answer.
-pub(super) fn read<T: CommandReply>(body: &[u8], version: u16) -> Result<T, ProtocolError> {
-    TagStructReader::new(&mut &*body, version).read()
-}
-
-/// Passes an answer on to whoever waits for it. Gives the stream that was made and that nobody waits for any more.
-fn answer(pending: Pending, body: &[u8], version: u16, streams: &mut Vec<Stream>) -> Option<(u32, bool)> {
-    match pending {
-        Pending::Nobody => {}
-        Pending::Asked(reply) => drop(reply.try_send(Ok(body.to_vec()))),
-        Pending::Opened(end, health, reply) => {
-            // The stream must be known before its first sound comes.
-            let made = match &end {
-                End::Playback(_) => read::<protocol::CreatePlaybackStreamReply>(body, version)
-                    .map(|made| (made.channel, made.requested_bytes as usize)),
-                End::Capture(_) => {
-                    read::<protocol::CreateRecordStreamReply>(body, version).map(|made| (made.channel, 0))
-                }
-            };
-            let Ok((channel, wanted)) = made else {
-                drop(reply.try_send(Ok(body.to_vec())));
-                return None;
-            };
-            let playback = matches!(end, End::Playback(_));
-            let ahead = Ahead::new(Instant::now());
-            streams.push(Stream { channel, end, health, wanted, ahead });
-            if reply.try_send(Ok(body.to_vec())).is_err() {
-                return Some((channel, playback));
-            }
-        }
-        Pending::Timing { channel, playback } => {
-            let stream = find(streams, channel, playback)?;
-            let waiting = |ahead: i64, behind: i64| {
-                Duration::from_secs_f64((ahead - behind).max(0) as f64 / (SAMPLE as f64 * 48_000.0))
-            };
-            // What it plays or gave last is so old, or so far ahead.
-            let late = if playback {
-                read::<protocol::PlaybackLatency>(body, version).map(|timing| {
-                    Duration::from_micros(timing.sink_usec) + waiting(timing.write_offset, timing.read_offset)
-                })
-            } else {
-                read::<protocol::RecordLatency>(body, version).map(|timing| {
-                    Duration::from_micros(timing.source_usec)
-                        + waiting(timing.write_offset, timing.read_offset)
-                })
-            };
-            stream.health.set_device_latency(late.unwrap_or_default());
-        }
-    }
-    None
 }

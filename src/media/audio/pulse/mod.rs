@@ -8,10 +8,12 @@
 //! allocates nothing, takes no lock and writes no log.
 
 mod ahead;
+mod answers;
 mod buffers;
 mod link;
 mod place;
 mod server;
+mod stream;
 mod wire;
 
 pub(super) use server::{Found, Inventory, Server, Stream};

@@ -2,7 +2,9 @@
 
 use super::super::ring::{CaptureWriter, Health, PlaybackReader};
 use super::PulseError;
-use super::link::{End, Link, Order, read};
+use super::answers::read;
+use super::link::{Link, Order};
+use super::stream::End;
 use super::{ahead, buffers, place};
 use mio::Waker;
 use pulseaudio::protocol::stream::StreamFlags;
@@ -16,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Sender;
 
 /// Orders that may wait for the link. When full the order fails: the link is stuck.
 const ORDERS: usize = 64;
@@ -47,7 +50,7 @@ pub(in super::super) struct Inventory {
 
 /// A connection. Dropping it closes it, and every stream of it.
 pub(in super::super) struct Server {
-    orders: SyncSender<Order>,
+    orders: Sender<Order>,
     waker: Arc<Waker>,
     alive: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
@@ -58,7 +61,7 @@ pub(in super::super) struct Server {
 
 /// An open stream. Dropping it closes it, without waiting.
 pub(in super::super) struct Stream {
-    orders: SyncSender<Order>,
+    orders: Sender<Order>,
     waker: Arc<Waker>,
     channel: u32,
     playback: bool,
@@ -100,7 +103,7 @@ impl Server {
             tracing::debug!(%error, "no connection to the sound server");
             PulseError::NotRunning
         })?;
-        let (orders, ordered) = sync_channel(ORDERS);
+        let (orders, ordered) = tokio::sync::mpsc::channel(ORDERS);
         let alive = Arc::new(AtomicBool::new(true));
         let (link, waker) = Link::new(socket, ordered, Arc::clone(&alive), changed)?;
         let thread = std::thread::Builder::new().name("audio-pulse".into()).spawn(move || link.run())?;

@@ -91,6 +91,11 @@ impl Outbox {
         self.buffer.len() - self.sent + octets + DESCRIPTOR_SIZE <= OUTBOX
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent == self.buffer.len()
+    }
+
     /// Queues a command.
     ///
     /// # Errors

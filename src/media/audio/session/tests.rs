@@ -21,7 +21,7 @@ fn choice(microphone: MicrophoneChoice, speaker: SpeakerChoice) -> SoundChoice {
 /// A session whose packets go to itself, as a perfect network would bring them.
 fn looped(microphone: MicrophoneChoice, speaker: SpeakerChoice) -> (End, JoinHandle<u64>) {
     let (out, mut sent) = mpsc::channel::<EncodedAudio>(AUDIO_SEND_CAPACITY);
-    let (deliver, packets) = sync_channel(AUDIO_RECEIVE_CAPACITY);
+    let (deliver, packets) = mpsc::channel(AUDIO_RECEIVE_CAPACITY);
     let (news, events) = mpsc::channel(MEDIA_EVENT_CAPACITY);
     let control = Arc::new(SendControl::new(0));
     let ports = AudioPorts { out, packets, control: Arc::clone(&control) };
@@ -42,7 +42,7 @@ fn looped(microphone: MicrophoneChoice, speaker: SpeakerChoice) -> (End, JoinHan
                     capture_ntp: None,
                 };
                 sequence = sequence.wrapping_add(1);
-                if deliver.send(received).is_err() {
+                if deliver.blocking_send(received).is_err() {
                     break;
                 }
             }
@@ -129,12 +129,12 @@ fn the_echo_sends_back_what_came_about_a_second_later() {
     let path = folder.path().join("back.wav");
     let (out_a, sent_a) = mpsc::channel::<EncodedAudio>(AUDIO_SEND_CAPACITY);
     let (out_b, sent_b) = mpsc::channel::<EncodedAudio>(AUDIO_SEND_CAPACITY);
-    let (to_a, packets_a) = sync_channel(AUDIO_RECEIVE_CAPACITY);
-    let (to_b, packets_b) = sync_channel(AUDIO_RECEIVE_CAPACITY);
+    let (to_a, packets_a) = mpsc::channel(AUDIO_RECEIVE_CAPACITY);
+    let (to_b, packets_b) = mpsc::channel(AUDIO_RECEIVE_CAPACITY);
     let (news, _events) = mpsc::channel(MEDIA_EVENT_CAPACITY);
     let control = Arc::new(SendControl::new(0));
     control.set_sending(true);
-    let wire = |mut sent: mpsc::Receiver<EncodedAudio>, deliver: SyncSender<ReceivedPacket>| {
+    let wire = |mut sent: mpsc::Receiver<EncodedAudio>, deliver: mpsc::Sender<ReceivedPacket>| {
         std::thread::Builder::new()
             .name("wire".into())
             .spawn(move || {
@@ -150,7 +150,7 @@ fn the_echo_sends_back_what_came_about_a_second_later() {
                         payload: packet.data,
                         capture_ntp: None,
                     };
-                    if deliver.send(received).is_err() {
+                    if deliver.blocking_send(received).is_err() {
                         break;
                     }
                 }
