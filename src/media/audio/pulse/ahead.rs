@@ -4,29 +4,38 @@
 //! speaker: the ring before it holds 5 ms, and what it lacks for a moment the server waits for.
 
 use super::super::BLOCK;
+use super::buffers::Hold;
 use std::time::{Duration, Instant};
 
-/// What the server holds ahead of the speaker's own buffer and in it, samples: 10 ms.
-pub(super) const LEAST: usize = BLOCK;
-/// By how much it grows, and goes back; half of it goes to the speaker's own buffer, as PulseAudio divides it. Of smaller steps
-/// forwards the first would not always make an end to the silence.
-const STEP: usize = BLOCK;
-/// A machine that needs more than 50 ms needs fewer programs.
-const MOST: usize = 5 * BLOCK;
+/// What it may be, the least first: 10, 15, 20, 30 and 40 ms. Each lets an answer take longer than the one before it (7.5 to
+/// 30 ms), which is not so of all sizes: what the device takes at once grows with them, and must be there at once. With 10
+/// ms in requests of 5 ms the device would take half a millisecond at once, 2000 times a second. A machine that needs more
+/// than the last needs fewer programs.
+const HOLDS: [Hold; 5] = [
+    Hold { target: BLOCK, request: BLOCK / 4 },
+    Hold { target: BLOCK * 3 / 2, request: BLOCK / 2 },
+    Hold { target: 2 * BLOCK, request: BLOCK / 2 },
+    Hold { target: 3 * BLOCK, request: BLOCK / 2 },
+    Hold { target: 4 * BLOCK, request: BLOCK },
+];
+/// What a stream begins with.
+pub(super) const LEAST: Hold = HOLDS[0];
 /// It may run dry once in so long: that is no habit. But not so soon after a step back, which was made on trial.
 const FORGIVEN: Duration = Duration::from_secs(20);
 /// What one pause of ours costs is told of several times, and counts once.
 const ONE_EVENT: Duration = Duration::from_millis(200);
 /// Without running dry for so long, it goes back by a step; at first, and at most after it did so in vain. Where it was not
 /// in vain, the next time comes sooner again. At most: a step in vain costs a moment of silence, and a cushion that
-/// remembered longer than some minutes would hold in the second hour what a disturbance of the first one needed.
-const CALM: Duration = Duration::from_secs(10);
+/// remembered longer than some minutes would hold in the second hour what a disturbance of the first one needed. At first:
+/// whoever goes back much sooner holds less in the first minutes of a call than in the rest of it.
+const CALM: Duration = Duration::from_secs(30);
 const CALM_MOST: Duration = Duration::from_secs(240);
 
 /// What a stream's buffer is and how it came to that.
 #[derive(Debug)]
 pub(super) struct Ahead {
-    samples: usize,
+    /// Which of [`HOLDS`].
+    level: usize,
     /// When it last ran dry; at first, when it began: a machine of which nothing is known yet is forgiven nothing.
     dry: Instant,
     changed: Instant,
@@ -37,16 +46,16 @@ pub(super) struct Ahead {
 
 impl Ahead {
     pub(super) fn new(now: Instant) -> Self {
-        Self { samples: LEAST, dry: now, changed: now, calm: CALM, lowered: false }
+        Self { level: 0, dry: now, changed: now, calm: CALM, lowered: false }
     }
 
     /// What the server is to hold, at present.
-    pub(super) fn samples(&self) -> usize {
-        self.samples
+    pub(super) fn hold(&self) -> Hold {
+        HOLDS[self.level]
     }
 
-    /// The server ran dry. Gives what it is to hold from now on, if that is another size.
-    pub(super) fn handle_dry(&mut self, now: Instant) -> Option<usize> {
+    /// The server ran dry. Gives what it is to hold from now on, if that is something else.
+    pub(super) fn handle_dry(&mut self, now: Instant) -> Option<Hold> {
         let since = |moment: Instant| now.saturating_duration_since(moment);
         if since(self.dry) < ONE_EVENT {
             return None;
@@ -54,30 +63,30 @@ impl Ahead {
         let on_trial = self.lowered && since(self.changed) < FORGIVEN;
         let forgiven = !on_trial && since(self.dry) > FORGIVEN;
         self.dry = now;
-        if forgiven || self.samples == MOST {
+        if forgiven || self.level + 1 == HOLDS.len() {
             return None;
         }
         if self.lowered {
             self.calm = (self.calm * 2).min(CALM_MOST);
         }
-        self.change(self.samples + STEP, now)
+        Some(self.change(self.level + 1, now))
     }
 
-    /// Time has passed. Gives what the server is to hold from now on, if that is another size.
-    pub(super) fn handle_time(&mut self, now: Instant) -> Option<usize> {
+    /// Time has passed. Gives what the server is to hold from now on, if that is something else.
+    pub(super) fn handle_time(&mut self, now: Instant) -> Option<Hold> {
         if now.saturating_duration_since(self.dry.max(self.changed)) < self.calm {
             return None;
         }
         if std::mem::take(&mut self.lowered) {
             self.calm = (self.calm / 2).max(CALM);
         }
-        (self.samples > LEAST).then(|| self.change(self.samples - STEP, now)).flatten()
+        (self.level > 0).then(|| self.change(self.level - 1, now))
     }
 
-    fn change(&mut self, samples: usize, now: Instant) -> Option<usize> {
-        self.lowered = samples < self.samples;
-        (self.samples, self.changed) = (samples.clamp(LEAST, MOST), now);
-        Some(self.samples)
+    fn change(&mut self, level: usize, now: Instant) -> Hold {
+        self.lowered = level < self.level;
+        (self.level, self.changed) = (level, now);
+        self.hold()
     }
 }
 
@@ -91,9 +100,19 @@ mod tests {
         (start, move |seconds| start + Duration::from_secs_f64(seconds))
     }
 
-    /// Seconds from `from` on until it goes back, if it does within half an hour.
+    /// Seconds from `from` on until it goes back, if it does within half an hour, and to which level.
     fn until_back(ahead: &mut Ahead, at: impl Fn(f64) -> Instant, from: f64) -> Option<(f64, usize)> {
-        (0..1800).map(f64::from).find_map(|n| Some((n, ahead.handle_time(at(from + n))?)))
+        (0..1800).map(f64::from).find_map(|n| ahead.handle_time(at(from + n)).map(|_| (n, ahead.level)))
+    }
+
+    #[test]
+    fn more_sound_lets_an_answer_take_longer() {
+        let milliseconds = |samples: usize| samples as f64 / 48.0;
+        assert_eq!(HOLDS.map(|hold| milliseconds(hold.block())), [2.5, 2.5, 5.0, 10.0, 10.0]);
+        assert_eq!(HOLDS.map(|hold| milliseconds(hold.patience())), [7.5, 10.0, 15.0, 20.0, 30.0]);
+        // What these sizes avoid: 40 ms in requests of 5 ms are no better than 20 ms.
+        let larger = Hold { target: 4 * BLOCK, request: BLOCK / 2 };
+        assert_eq!(milliseconds(larger.patience()), 15.0);
     }
 
     #[test]
@@ -103,21 +122,20 @@ mod tests {
         assert_eq!(ahead.handle_dry(at(25.0)), None, "once is no habit");
         assert_eq!(ahead.handle_dry(at(25.1)), None, "the same pause");
         assert_eq!(ahead.handle_dry(at(50.0)), None, "long ago");
-        assert_eq!(ahead.handle_dry(at(52.0)), Some(LEAST + STEP));
-        assert_eq!(ahead.handle_dry(at(53.0)), Some(LEAST + 2 * STEP));
-        assert_eq!(until_back(&mut ahead, &at, 53.0), Some((10.0, LEAST + STEP)));
-        assert_eq!(until_back(&mut ahead, &at, 63.0), Some((10.0, LEAST)));
-        assert_eq!(until_back(&mut ahead, &at, 73.0), None, "never less than that");
-        (0..100).for_each(|n| {
-            assert!(ahead.handle_dry(at(9000.0 + f64::from(n))).is_none_or(|size| size <= MOST))
-        });
+        assert_eq!(ahead.handle_dry(at(52.0)), Some(HOLDS[1]));
+        assert_eq!(ahead.handle_dry(at(53.0)), Some(HOLDS[2]));
+        assert_eq!(until_back(&mut ahead, &at, 53.0), Some((30.0, 1)));
+        assert_eq!(until_back(&mut ahead, &at, 83.0), Some((30.0, 0)));
+        assert_eq!(until_back(&mut ahead, &at, 113.0), None, "never less than that");
+        (0..100).for_each(|n| drop(ahead.handle_dry(at(9000.0 + f64::from(n)))));
+        assert_eq!(ahead.hold(), HOLDS[4], "never more than that");
     }
 
     #[test]
     fn a_server_that_runs_dry_at_once_gets_more_at_once() {
         let (start, at) = clock();
         let mut ahead = Ahead::new(start);
-        assert_eq!(ahead.handle_dry(at(3.0)), Some(LEAST + STEP));
+        assert_eq!(ahead.handle_dry(at(3.0)), Some(HOLDS[1]));
     }
 
     #[test]
@@ -127,14 +145,13 @@ mod tests {
         ahead.handle_dry(at(2.0));
         let mut now = 2.0;
         let mut waits = Vec::new();
-        for _ in 0..7 {
+        for _ in 0..6 {
             let (wait, _) = until_back(&mut ahead, &at, now).unwrap();
             waits.push(wait);
-            now += wait;
-            now += 1.0;
-            assert_eq!(ahead.handle_dry(at(now)), Some(LEAST + STEP), "what was enough before, at once");
+            now += wait + 1.0;
+            assert_eq!(ahead.handle_dry(at(now)), Some(HOLDS[1]), "what was enough before, at once");
         }
-        assert_eq!(waits, [10.0, 20.0, 40.0, 80.0, 160.0, 240.0, 240.0]);
+        assert_eq!(waits, [30.0, 60.0, 120.0, 240.0, 240.0, 240.0]);
     }
 
     #[test]
@@ -142,28 +159,29 @@ mod tests {
         let (start, at) = clock();
         let mut ahead = Ahead::new(start);
         ahead.handle_dry(at(2.0));
-        assert_eq!(until_back(&mut ahead, &at, 2.0), Some((10.0, LEAST)));
-        assert_eq!(ahead.handle_dry(at(40.0)), None);
-        assert_eq!(ahead.handle_dry(at(50.0)), Some(LEAST + STEP));
+        assert_eq!(until_back(&mut ahead, &at, 2.0), Some((30.0, 0)));
+        assert_eq!(ahead.handle_dry(at(60.0)), None);
+        assert_eq!(ahead.handle_dry(at(70.0)), Some(HOLDS[1]));
     }
 
     #[test]
     fn what_a_bad_hour_taught_is_forgotten_in_minutes() {
         let (start, at) = clock();
         let mut ahead = Ahead::new(start);
+        let most = HOLDS.len() - 1;
         let mut now = 0.0;
         while now < 3600.0 {
             now += 1.0;
             // Nothing but the most is enough.
-            if ahead.handle_time(at(now)).is_some() || ahead.samples() < MOST {
+            if ahead.handle_time(at(now)).is_some() || ahead.level < most {
                 ahead.handle_dry(at(now + 1.0));
                 ahead.handle_dry(at(now + 2.0));
                 now += 2.0;
             }
         }
-        assert_eq!((ahead.samples(), ahead.calm), (MOST, CALM_MOST));
+        assert_eq!((ahead.level, ahead.calm), (most, CALM_MOST));
         let began = now;
-        while ahead.samples() > LEAST {
+        while ahead.level > 0 {
             now += 1.0;
             ahead.handle_time(at(now));
         }

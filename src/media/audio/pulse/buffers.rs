@@ -11,20 +11,44 @@ pub(super) const SPEC: SampleSpec =
 
 /// Sound that the server hands over at once, samples: 10 ms.
 const FRAGMENT: usize = BLOCK;
-/// Sound that the server asks for at once, samples: with 10 ms in all and 5 ms at once it gives its device 5 ms and keeps
-/// 5 ms ready.
-const REQUEST: usize = 240;
+
+/// How much sound a server holds for a speaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hold {
+    /// In all, samples.
+    pub(super) target: usize,
+    /// What it asks for at once, samples; also what it keeps ready, twice, beyond what its device takes at once.
+    pub(super) request: usize,
+}
+
+impl Hold {
+    /// What the device takes at once, samples: half of what is beyond two requests (PulseAudio's
+    /// `fix_playback_buffer_attr`, as it is with `adjust_latency`).
+    #[cfg(test)]
+    pub(super) fn block(self) -> usize {
+        (self.target - 2 * self.request) / 2
+    }
+
+    /// How long an answer may take before the device finds nothing, samples of time: at least, over all that can be left
+    /// when a request is made.
+    #[cfg(test)]
+    pub(super) fn patience(self) -> usize {
+        let (queue, block) = (self.target - self.block(), self.block());
+        let taken = self.request.next_multiple_of(block);
+        ((queue - taken) / block + 1) * block
+    }
+}
 
 /// The buffer of a stream from a microphone.
 pub(super) fn recording() -> BufferAttr {
     BufferAttr { fragment_size: octets(FRAGMENT), ..BufferAttr::default() }
 }
 
-/// The buffer of a stream to a speaker that holds so many samples ahead.
-pub(super) fn playback(ahead: usize) -> BufferAttr {
+/// The buffer of a stream to a speaker.
+pub(super) fn playback(hold: Hold) -> BufferAttr {
     BufferAttr {
-        target_length: octets(ahead),
-        minimum_request_length: octets(REQUEST),
+        target_length: octets(hold.target),
+        minimum_request_length: octets(hold.request),
         // It plays from the first sample on, and silence rather than a pause when there is none.
         pre_buffering: 0,
         ..BufferAttr::default()

@@ -8,7 +8,7 @@ use super::super::ring::Health;
 use super::super::urgency;
 use super::PulseError;
 use super::answers::{Pending, answer, take};
-use super::buffers;
+use super::buffers::{self, Hold};
 use super::stream::{End, Stream, find};
 use super::wire::{AT_ONCE, Inbox, Outbox, SAMPLE, for_samples};
 use mio::net::UnixStream;
@@ -192,8 +192,8 @@ impl Link {
             Command::Underflow(underflow) => {
                 if let Some(stream) = find(&mut self.streams, underflow.channel, true) {
                     stream.health.starve();
-                    if let Some(samples) = stream.ahead.handle_dry(Instant::now()) {
-                        self.hold(underflow.channel, samples)?;
+                    if let Some(hold) = stream.ahead.handle_dry(Instant::now()) {
+                        self.hold(underflow.channel, hold)?;
                     }
                 }
             }
@@ -275,7 +275,7 @@ impl Link {
             let End::Playback(reader) = &mut stream.end else { continue };
             let mut sounds = true;
             while stream.wanted >= SAMPLE {
-                let lacking = (stream.wanted / SAMPLE).saturating_sub(stream.ahead.samples() + ROUGHLY);
+                let lacking = (stream.wanted / SAMPLE).saturating_sub(stream.ahead.hold().target + ROUGHLY);
                 let count = if sounds { stream.wanted / SAMPLE } else { lacking }.min(AT_ONCE);
                 if count == 0 || !self.outbox.has_room(count * SAMPLE) {
                     break;
@@ -298,10 +298,10 @@ impl Link {
     }
 
     /// Lets the server hold so much for a speaker from now on.
-    fn hold(&mut self, channel: u32, samples: usize) -> Result<(), PulseError> {
+    fn hold(&mut self, channel: u32, hold: Hold) -> Result<(), PulseError> {
         let params = SetPlaybackStreamBufferAttrParams {
             index: channel,
-            buffer_attr: buffers::playback(samples),
+            buffer_attr: buffers::playback(hold),
             adjust_latency: true,
             early_requests: false,
         };
@@ -324,8 +324,8 @@ impl Link {
                 Command::GetRecordLatency(params)
             };
             self.send(&command, Pending::Timing { channel, playback })?;
-            if playback && let Some(samples) = self.streams[at].ahead.handle_time(now) {
-                self.hold(channel, samples)?;
+            if playback && let Some(hold) = self.streams[at].ahead.handle_time(now) {
+                self.hold(channel, hold)?;
             }
         }
         Ok(())
