@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(until_back(&mut ahead, &at, 53.0), Some((30.0, 1)));
         assert_eq!(until_back(&mut ahead, &at, 83.0), Some((30.0, 0)));
         assert_eq!(until_back(&mut ahead, &at, 113.0), None, "never less than that");
-        (0..100).for_each(|n| drop(ahead.handle_dry(at(9000.0 + f64::from(n)))));
+        (0..100).for_each(|n| _ = ahead.handle_dry(at(9000.0 + f64::from(n))));
         assert_eq!(ahead.hold(), HOLDS[4], "never more than that");
     }
 
