@@ -2,6 +2,9 @@
 //!
 //! Driven by `link`, one for each stream to a speaker; time is a parameter. It is the only cushion on the way to such a
 //! speaker: the ring before it holds 5 ms, and what it lacks for a moment the server waits for.
+//!
+//! What a server asks for it mostly has after 0.1 ms. A stream runs dry where a machine stands still for a moment, or the
+//! server itself is late: then it takes several times at once what its device takes.
 
 use super::super::BLOCK;
 use super::buffers::Hold;
