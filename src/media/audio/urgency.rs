@@ -7,8 +7,8 @@
 //!
 //! Such a thread must never wait by spinning for an ordinary one, which does not run meanwhile if both share a processor.
 //! A receiver of `std::sync::mpsc` does just that when a sender was interrupted in the middle of sending, until the kernel
-//! stops it (after 0.95 s, by default); one of `tokio::sync::mpsc` sleeps. So what comes to these threads comes through the
-//! latter, or through the rings.
+//! stops it (after 0.95 s, by default; under the limit that the service demands the whole program ends after 0.2 s); one of
+//! `tokio::sync::mpsc` sleeps. So what comes to these threads comes through the latter, or through the rings.
 
 /// Asks the system to run the calling thread before all ordinary ones. Never waits for the answer: on desktops a
 /// service has to be asked for it, and sound does not stand still meanwhile.
