@@ -164,7 +164,7 @@ mod linux {
                 scope.spawn(move || {
                     share_a_processor();
                     for number in 0..PACKETS {
-                        // If every interruption costs a second, it needs half a minute; else not one second.
+                        // If every interruption costs a second, it needs half a minute; else a few seconds.
                         (0..20).for_each(|_| std::hint::spin_loop());
                         if sender.blocking_send(packet(number)).is_err() {
                             break;

@@ -108,14 +108,30 @@ mod tests {
         (0..1800).map(f64::from).find_map(|n| ahead.handle_time(at(from + n)).map(|_| (n, ahead.level)))
     }
 
+    fn milliseconds(samples: usize) -> f64 {
+        samples as f64 / 48.0
+    }
+
+    /// What the device takes at once, and what is kept ready for it, milliseconds.
+    fn divided(hold: Hold) -> (f64, f64) {
+        let block = (hold.target - 2 * hold.request) / 2;
+        (milliseconds(block), milliseconds(hold.target - block))
+    }
+
+    /// How long an answer may take before the device finds nothing, milliseconds, if the server is in time itself.
+    fn patience(hold: Hold) -> f64 {
+        let (block, ready) = divided(hold);
+        let taken = (milliseconds(hold.request) / block).ceil() * block;
+        (((ready - taken) / block).floor() + 1.0) * block
+    }
+
     #[test]
-    fn more_sound_lets_an_answer_take_longer() {
-        let milliseconds = |samples: usize| samples as f64 / 48.0;
-        assert_eq!(HOLDS.map(|hold| milliseconds(hold.block())), [2.5, 2.5, 5.0, 10.0, 10.0]);
-        assert_eq!(HOLDS.map(|hold| milliseconds(hold.patience())), [7.5, 10.0, 15.0, 20.0, 30.0]);
-        // What these sizes avoid: 40 ms in requests of 5 ms are no better than 20 ms.
-        let larger = Hold { target: 4 * BLOCK, request: BLOCK / 2 };
-        assert_eq!(milliseconds(larger.patience()), 15.0);
+    fn more_sound_lets_an_answer_take_longer_and_the_server_be_later() {
+        assert_eq!(HOLDS.map(|hold| divided(hold).0), [2.5, 2.5, 5.0, 10.0, 10.0]);
+        assert_eq!(HOLDS.map(|hold| divided(hold).1), [7.5, 12.5, 15.0, 20.0, 30.0]);
+        assert_eq!(HOLDS.map(patience), [7.5, 10.0, 15.0, 20.0, 30.0]);
+        // What these sizes avoid: an answer may take no longer with 40 ms in requests of 5 ms than with 20 ms.
+        assert_eq!(patience(Hold { target: 4 * BLOCK, request: BLOCK / 2 }), 15.0);
     }
 
     #[test]

@@ -12,31 +12,14 @@ pub(super) const SPEC: SampleSpec =
 /// Sound that the server hands over at once, samples: 10 ms.
 const FRAGMENT: usize = BLOCK;
 
-/// How much sound a server holds for a speaker.
+/// How much sound a server holds for a speaker. Its device takes at once half of what is beyond two requests (PulseAudio's
+/// `fix_playback_buffer_attr`, as it is with `adjust_latency`); the rest is kept ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hold {
     /// In all, samples.
     pub(super) target: usize,
-    /// What it asks for at once, samples; also what it keeps ready, twice, beyond what its device takes at once.
+    /// What it asks for at once, samples.
     pub(super) request: usize,
-}
-
-impl Hold {
-    /// What the device takes at once, samples: half of what is beyond two requests (PulseAudio's
-    /// `fix_playback_buffer_attr`, as it is with `adjust_latency`).
-    #[cfg(test)]
-    pub(super) fn block(self) -> usize {
-        (self.target - 2 * self.request) / 2
-    }
-
-    /// How long an answer may take before the device finds nothing, samples of time: at least, over all that can be left
-    /// when a request is made.
-    #[cfg(test)]
-    pub(super) fn patience(self) -> usize {
-        let (queue, block) = (self.target - self.block(), self.block());
-        let taken = self.request.next_multiple_of(block);
-        ((queue - taken) / block + 1) * block
-    }
 }
 
 /// The buffer of a stream from a microphone.
