@@ -27,12 +27,16 @@ pub(super) const LEAST: Hold = HOLDS[0];
 const FORGIVEN: Duration = Duration::from_secs(20);
 /// What one pause of ours costs is told of several times, and counts once.
 const ONE_EVENT: Duration = Duration::from_millis(200);
+/// Twice in so long, and the machine stands still again and again, as it does while something starts or is written out: two
+/// steps, for a third time would be heard as a run of them.
+const RUN: Duration = Duration::from_secs(10);
+const STEPS_IN_RUN: usize = 2;
 /// Without running dry for so long, it goes back by a step; at first, and at most after it did so in vain. Where it was not
 /// in vain, the next time comes sooner again. At most: a step in vain costs a moment of silence, and a cushion that
 /// remembered longer than some minutes would hold in the second hour what a disturbance of the first one needed. At first:
 /// whoever goes back much sooner holds less in the first minutes of a call than in the rest of it.
-const CALM: Duration = Duration::from_secs(30);
-const CALM_MOST: Duration = Duration::from_secs(240);
+const CALM: Duration = Duration::from_secs(60);
+const CALM_MOST: Duration = Duration::from_secs(180);
 
 /// What a stream's buffer is and how it came to that.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) struct Ahead {
     level: usize,
     /// When it last ran dry; at first, when it began: a machine of which nothing is known yet is forgiven nothing.
     dry: Instant,
+    /// It has run dry at all.
+    ran_dry: bool,
     changed: Instant,
     calm: Duration,
     /// The last change was a step back.
@@ -49,7 +55,7 @@ pub(super) struct Ahead {
 
 impl Ahead {
     pub(super) fn new(now: Instant) -> Self {
-        Self { level: 0, dry: now, changed: now, calm: CALM, lowered: false }
+        Self { level: 0, dry: now, ran_dry: false, changed: now, calm: CALM, lowered: false }
     }
 
     /// What the server is to hold, at present.
@@ -65,14 +71,17 @@ impl Ahead {
         }
         let on_trial = self.lowered && since(self.changed) < FORGIVEN;
         let forgiven = !on_trial && since(self.dry) > FORGIVEN;
-        self.dry = now;
-        if forgiven || self.level + 1 == HOLDS.len() {
+        // When it began it was not dry, whatever it knew.
+        let in_run = self.ran_dry && since(self.dry) < RUN;
+        (self.dry, self.ran_dry) = (now, true);
+        let level = (self.level + if in_run { STEPS_IN_RUN } else { 1 }).min(HOLDS.len() - 1);
+        if forgiven || level == self.level {
             return None;
         }
         if self.lowered {
             self.calm = (self.calm * 2).min(CALM_MOST);
         }
-        Some(self.change(self.level + 1, now))
+        Some(self.change(level, now))
     }
 
     /// Time has passed. Gives what the server is to hold from now on, if that is something else.
@@ -141,11 +150,11 @@ mod tests {
         assert_eq!(ahead.handle_dry(at(25.0)), None, "once is no habit");
         assert_eq!(ahead.handle_dry(at(25.1)), None, "the same pause");
         assert_eq!(ahead.handle_dry(at(50.0)), None, "long ago");
-        assert_eq!(ahead.handle_dry(at(52.0)), Some(HOLDS[1]));
-        assert_eq!(ahead.handle_dry(at(53.0)), Some(HOLDS[2]));
-        assert_eq!(until_back(&mut ahead, &at, 53.0), Some((30.0, 1)));
-        assert_eq!(until_back(&mut ahead, &at, 83.0), Some((30.0, 0)));
-        assert_eq!(until_back(&mut ahead, &at, 113.0), None, "never less than that");
+        assert_eq!(ahead.handle_dry(at(65.0)), Some(HOLDS[1]));
+        assert_eq!(ahead.handle_dry(at(80.0)), Some(HOLDS[2]));
+        assert_eq!(until_back(&mut ahead, &at, 80.0), Some((60.0, 1)));
+        assert_eq!(until_back(&mut ahead, &at, 140.0), Some((60.0, 0)));
+        assert_eq!(until_back(&mut ahead, &at, 200.0), None, "never less than that");
         (0..100).for_each(|n| _ = ahead.handle_dry(at(9000.0 + f64::from(n))));
         assert_eq!(ahead.hold(), HOLDS[4], "never more than that");
     }
@@ -155,6 +164,16 @@ mod tests {
         let (start, at) = clock();
         let mut ahead = Ahead::new(start);
         assert_eq!(ahead.handle_dry(at(3.0)), Some(HOLDS[1]));
+    }
+
+    #[test]
+    fn what_runs_dry_twice_in_short_gets_two_steps_more() {
+        let (start, at) = clock();
+        let mut ahead = Ahead::new(start);
+        assert_eq!(ahead.handle_dry(at(100.0)), None);
+        assert_eq!(ahead.handle_dry(at(104.0)), Some(HOLDS[2]));
+        assert_eq!(ahead.handle_dry(at(105.0)), Some(HOLDS[4]));
+        assert_eq!(ahead.handle_dry(at(106.0)), None, "never more than that");
     }
 
     #[test]
@@ -170,7 +189,7 @@ mod tests {
             now += wait + 1.0;
             assert_eq!(ahead.handle_dry(at(now)), Some(HOLDS[1]), "what was enough before, at once");
         }
-        assert_eq!(waits, [30.0, 60.0, 120.0, 240.0, 240.0, 240.0]);
+        assert_eq!(waits, [60.0, 120.0, 180.0, 180.0, 180.0, 180.0]);
     }
 
     #[test]
@@ -178,9 +197,9 @@ mod tests {
         let (start, at) = clock();
         let mut ahead = Ahead::new(start);
         ahead.handle_dry(at(2.0));
-        assert_eq!(until_back(&mut ahead, &at, 2.0), Some((30.0, 0)));
-        assert_eq!(ahead.handle_dry(at(60.0)), None);
-        assert_eq!(ahead.handle_dry(at(70.0)), Some(HOLDS[1]));
+        assert_eq!(until_back(&mut ahead, &at, 2.0), Some((60.0, 0)));
+        assert_eq!(ahead.handle_dry(at(90.0)), None);
+        assert_eq!(ahead.handle_dry(at(105.0)), Some(HOLDS[1]));
     }
 
     #[test]
