@@ -31,6 +31,8 @@ const ONE_EVENT: Duration = Duration::from_millis(200);
 /// steps, for a third time would be heard as a run of them.
 const RUN: Duration = Duration::from_secs(10);
 const STEPS_IN_RUN: usize = 2;
+/// After so long at least a server that is to hold more has it, and its device may take more at once.
+const FILLED: Duration = Duration::from_millis(200);
 /// Without running dry for so long, it goes back by a step; at first, and at most after it did so in vain. Where it was not
 /// in vain, the next time comes sooner again. At most: a step in vain costs a moment of silence, and a cushion that
 /// remembered longer than some minutes would hold in the second hour what a disturbance of the first one needed. At first:
@@ -43,6 +45,8 @@ const CALM_MOST: Duration = Duration::from_secs(180);
 pub(super) struct Ahead {
     /// Which of [`HOLDS`].
     level: usize,
+    /// What the server was told: that, or what leads to it.
+    hold: Hold,
     /// When it last ran dry; at first, when it began: a machine of which nothing is known yet is forgiven nothing.
     dry: Instant,
     /// It has run dry at all.
@@ -55,12 +59,12 @@ pub(super) struct Ahead {
 
 impl Ahead {
     pub(super) fn new(now: Instant) -> Self {
-        Self { level: 0, dry: now, ran_dry: false, changed: now, calm: CALM, lowered: false }
+        Self { level: 0, hold: LEAST, dry: now, ran_dry: false, changed: now, calm: CALM, lowered: false }
     }
 
     /// What the server is to hold, at present.
     pub(super) fn hold(&self) -> Hold {
-        HOLDS[self.level]
+        self.hold
     }
 
     /// The server ran dry. Gives what it is to hold from now on, if that is something else.
@@ -86,7 +90,12 @@ impl Ahead {
 
     /// Time has passed. Gives what the server is to hold from now on, if that is something else.
     pub(super) fn handle_time(&mut self, now: Instant) -> Option<Hold> {
-        if now.saturating_duration_since(self.dry.max(self.changed)) < self.calm {
+        let since = |moment: Instant| now.saturating_duration_since(moment);
+        if self.hold != HOLDS[self.level] && since(self.changed) >= FILLED {
+            self.hold = HOLDS[self.level];
+            return Some(self.hold);
+        }
+        if since(self.dry.max(self.changed)) < self.calm {
             return None;
         }
         if std::mem::take(&mut self.lowered) {
@@ -98,7 +107,8 @@ impl Ahead {
     fn change(&mut self, level: usize, now: Instant) -> Hold {
         self.lowered = level < self.level;
         (self.level, self.changed) = (level, now);
-        self.hold()
+        self.hold = HOLDS[level].filling_from(self.hold);
+        self.hold
     }
 }
 
@@ -114,7 +124,16 @@ mod tests {
 
     /// Seconds from `from` on until it goes back, if it does within half an hour, and to which level.
     fn until_back(ahead: &mut Ahead, at: impl Fn(f64) -> Instant, from: f64) -> Option<(f64, usize)> {
-        (0..1800).map(f64::from).find_map(|n| ahead.handle_time(at(from + n)).map(|_| (n, ahead.level)))
+        let before = ahead.level;
+        (0..1800).map(f64::from).find_map(|n| {
+            ahead.handle_time(at(from + n))?;
+            (ahead.level < before).then_some((n, ahead.level))
+        })
+    }
+
+    /// To which level it goes, if to another.
+    fn level_after_dry(ahead: &mut Ahead, now: Instant) -> Option<usize> {
+        ahead.handle_dry(now).map(|_| ahead.level)
     }
 
     fn milliseconds(samples: usize) -> f64 {
@@ -123,8 +142,7 @@ mod tests {
 
     /// What the device takes at once, and what is kept ready for it, milliseconds.
     fn divided(hold: Hold) -> (f64, f64) {
-        let block = (hold.target - 2 * hold.request) / 2;
-        (milliseconds(block), milliseconds(hold.target - block))
+        (milliseconds(hold.block()), milliseconds(hold.target - hold.block()))
     }
 
     /// How long an answer may take before the device finds nothing, milliseconds, if the server is in time itself.
@@ -150,20 +168,44 @@ mod tests {
         assert_eq!(ahead.handle_dry(at(25.0)), None, "once is no habit");
         assert_eq!(ahead.handle_dry(at(25.1)), None, "the same pause");
         assert_eq!(ahead.handle_dry(at(50.0)), None, "long ago");
-        assert_eq!(ahead.handle_dry(at(65.0)), Some(HOLDS[1]));
-        assert_eq!(ahead.handle_dry(at(80.0)), Some(HOLDS[2]));
+        assert_eq!(level_after_dry(&mut ahead, at(65.0)), Some(1));
+        assert_eq!(level_after_dry(&mut ahead, at(80.0)), Some(2));
         assert_eq!(until_back(&mut ahead, &at, 80.0), Some((60.0, 1)));
         assert_eq!(until_back(&mut ahead, &at, 140.0), Some((60.0, 0)));
         assert_eq!(until_back(&mut ahead, &at, 200.0), None, "never less than that");
         (0..100).for_each(|n| _ = ahead.handle_dry(at(9000.0 + f64::from(n))));
-        assert_eq!(ahead.hold(), HOLDS[4], "never more than that");
+        assert_eq!(ahead.level, HOLDS.len() - 1, "never more than that");
+    }
+
+    #[test]
+    fn the_device_takes_more_at_once_only_when_the_server_has_more() {
+        let (start, at) = clock();
+        for (before, after) in
+            (0..HOLDS.len()).flat_map(|after| (0..after).map(move |before| (before, after)))
+        {
+            let mut ahead = Ahead::new(start);
+            (ahead.level, ahead.hold) = (before, HOLDS[before]);
+            let filling = ahead.change(after, at(0.0));
+            assert_eq!(filling, ahead.hold());
+            assert_eq!(
+                (filling.target, filling.block()),
+                (HOLDS[after].target, HOLDS[before].block().min(HOLDS[after].block()))
+            );
+            // The server has so much ready at least when the device begins to take more.
+            let least = filling.target - filling.block() - filling.request;
+            assert!(least >= HOLDS[after].block(), "{before} to {after}");
+            assert_eq!(ahead.handle_time(at(0.1)), None);
+            let full = ahead.handle_time(at(0.3));
+            assert_eq!(full, (filling != HOLDS[after]).then_some(HOLDS[after]));
+            assert_eq!(ahead.handle_time(at(0.4)), None);
+        }
     }
 
     #[test]
     fn a_server_that_runs_dry_at_once_gets_more_at_once() {
         let (start, at) = clock();
         let mut ahead = Ahead::new(start);
-        assert_eq!(ahead.handle_dry(at(3.0)), Some(HOLDS[1]));
+        assert_eq!(level_after_dry(&mut ahead, at(3.0)), Some(1));
     }
 
     #[test]
@@ -171,8 +213,8 @@ mod tests {
         let (start, at) = clock();
         let mut ahead = Ahead::new(start);
         assert_eq!(ahead.handle_dry(at(100.0)), None);
-        assert_eq!(ahead.handle_dry(at(104.0)), Some(HOLDS[2]));
-        assert_eq!(ahead.handle_dry(at(105.0)), Some(HOLDS[4]));
+        assert_eq!(level_after_dry(&mut ahead, at(104.0)), Some(2));
+        assert_eq!(level_after_dry(&mut ahead, at(105.0)), Some(4));
         assert_eq!(ahead.handle_dry(at(106.0)), None, "never more than that");
     }
 
@@ -187,7 +229,7 @@ mod tests {
             let (wait, _) = until_back(&mut ahead, &at, now).unwrap();
             waits.push(wait);
             now += wait + 1.0;
-            assert_eq!(ahead.handle_dry(at(now)), Some(HOLDS[1]), "what was enough before, at once");
+            assert_eq!(level_after_dry(&mut ahead, at(now)), Some(1), "what was enough before, at once");
         }
         assert_eq!(waits, [60.0, 120.0, 180.0, 180.0, 180.0, 180.0]);
     }
@@ -199,7 +241,7 @@ mod tests {
         ahead.handle_dry(at(2.0));
         assert_eq!(until_back(&mut ahead, &at, 2.0), Some((60.0, 0)));
         assert_eq!(ahead.handle_dry(at(90.0)), None);
-        assert_eq!(ahead.handle_dry(at(105.0)), Some(HOLDS[1]));
+        assert_eq!(level_after_dry(&mut ahead, at(105.0)), Some(1));
     }
 
     #[test]

@@ -22,6 +22,22 @@ pub(super) struct Hold {
     pub(super) request: usize,
 }
 
+impl Hold {
+    /// What the device takes at once, samples.
+    pub(super) fn block(self) -> usize {
+        (self.target - 2 * self.request) / 2
+    }
+
+    /// What comes between `before` and this: as much sound as this, while the device takes no more at once than before. A
+    /// device that begins to take more takes it at that moment, and finds what it was given to take less of.
+    pub(super) fn filling_from(self, before: Self) -> Self {
+        if self.block() <= before.block() {
+            return self;
+        }
+        Self { target: self.target, request: self.target / 2 - before.block() }
+    }
+}
+
 /// The buffer of a stream from a microphone.
 pub(super) fn recording() -> BufferAttr {
     BufferAttr { fragment_size: octets(FRAGMENT), ..BufferAttr::default() }
