@@ -102,7 +102,7 @@ fn main() {
 fn run_patiently(row: &Row, pairing: Pairing, seed: u64, options: &Options) -> Result<Outcome, String> {
     let attempt = || {
         eprintln!("{}: {}, seed {seed} (load {})", pairing.title(), row.title, machine::load());
-        run::run(row, pairing, seed, &options.ahoy).inspect_err(|reason| eprintln!("failed: {reason}"))
+        run::run(row, pairing, seed, options).inspect_err(|reason| eprintln!("failed: {reason}"))
     };
     attempt().or_else(|reason| if stop::wanted() { Err(reason) } else { attempt() })
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::common::scene::Scene;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,9 @@ pub(crate) struct Options {
     /// Runs of each row, each with a seed of its own; the table has the medians.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) repeat: u64,
+    /// What every camera sees.
+    #[arg(long, value_enum, default_value_t = Scene::Pan)]
+    pub(crate) scene: Scene,
     /// Seed of the first run's links.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

@@ -2,14 +2,16 @@
 //!
 //! An agent tells by its own events, a browser page by `probe.js`; from then on both are the same.
 
-use crate::common::agent::{Agent, Options};
+use crate::common::agent::{self, Agent};
 use crate::common::browser::Browser;
 use crate::common::page::{Guest, PageServer};
 use crate::common::proc_fs;
+use crate::common::scene::Scene;
 use crate::common::server::Server;
 use crate::common::{clip, unix_ms};
 use crate::evidence::{Evidence, Picture, Seen};
 use crate::link::netns::Namespace;
+use crate::options::Options;
 use crate::participant::Participant;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -49,11 +51,11 @@ impl AgentParty {
         namespace: &Namespace,
         server: &Server,
         name: &str,
-        program: &Path,
+        wanted: &Options,
     ) -> std::io::Result<Self> {
-        let options = Options::default()
-            .with_program(program)
-            .with("--camera", &clip::path().to_string_lossy())
+        let options = agent::Options::default()
+            .with_program(&wanted.ahoy)
+            .with("--camera", &clip::path(wanted.scene).to_string_lossy())
             .with("--microphone", "tone")
             .with("--accept", "always");
         let agent = namespace.run(|| Ok(Agent::start(&server.url(), name, options)))?;
@@ -164,9 +166,10 @@ impl PageParty {
         server: &Server,
         page: &PageServer,
         name: &str,
+        scene: Scene,
     ) -> std::io::Result<Self> {
         let (browser, mut guest) = namespace.run(|| {
-            let mut browser = Browser::start(Some(&clip::path()));
+            let mut browser = Browser::start(Some(&clip::path(scene)));
             let guest = Guest::join(&mut browser, page, server.port(), name);
             Ok((browser, guest))
         })?;

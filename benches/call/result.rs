@@ -1,6 +1,7 @@
 //! What is known of a row in the end: one line of figures for each participant.
 
 use crate::clip_pictures::sent_picture;
+use crate::common::scene::Scene;
 use crate::evidence::{Evidence, Seen};
 use crate::figures::{bits_per_second, fps, freezes, latencies, median, quantile, reaches};
 use crate::rows::Row;
@@ -77,7 +78,14 @@ pub(crate) struct Times {
 
 impl Line {
     /// Computes the figures of whoever saw `own`; `others` is the other side's evidence.
-    pub(crate) fn new(who: String, row: &Row, times: Times, own: &Evidence, others: &Evidence) -> Self {
+    pub(crate) fn new(
+        who: String,
+        row: &Row,
+        scene: Scene,
+        times: Times,
+        own: &Evidence,
+        others: &Evidence,
+    ) -> Self {
         let Times { began, clicked, first_picture, end } = times;
         let shown = &own.shown;
         let frozen = freezes(shown, end);
@@ -85,7 +93,7 @@ impl Line {
         let likeness: Vec<_> = own
             .pictures
             .iter()
-            .filter_map(|picture| Some(similarity::compare(&sent_picture(picture)?, picture)))
+            .filter_map(|picture| Some(similarity::compare(&sent_picture(scene, picture)?, picture)))
             .collect();
         let seconds = |milliseconds: f64| milliseconds / 1000.0;
         let height = |seen: &[Seen]| median(seen.iter().map(|seen| f64::from(seen.height)));

@@ -1,9 +1,10 @@
 //! One run of one row: builds the stage, calls, watches, hangs up.
 
+use crate::common::scene::Scene;
 use crate::common::unix_ms;
 use crate::evidence::Evidence;
 use crate::link::emulator::Report;
-use crate::options::Pairing;
+use crate::options::{Options, Pairing};
 use crate::pressure::Pressure;
 use crate::result::{Line, Times};
 use crate::rows::Row;
@@ -11,7 +12,6 @@ use crate::stage::{Couple, Stage};
 use crate::stop;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Between two samples of everybody.
@@ -35,14 +35,14 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// Why it could not be measured, in the words of whatever failed.
-pub(crate) fn run(row: &Row, pairing: Pairing, seed: u64, program: &Path) -> Result<Outcome, String> {
+pub(crate) fn run(row: &Row, pairing: Pairing, seed: u64, options: &Options) -> Result<Outcome, String> {
     // The fixtures panic with the whole story when something does not come in time.
-    catch_unwind(AssertUnwindSafe(|| measure(row, pairing, seed, program)))
+    catch_unwind(AssertUnwindSafe(|| measure(row, pairing, seed, options)))
         .unwrap_or_else(|panic| Err(words(&*panic)))
 }
 
-fn measure(row: &Row, pairing: Pairing, seed: u64, program: &Path) -> Result<Outcome, String> {
-    let build = Stage::build(pairing, row.calls, program);
+fn measure(row: &Row, pairing: Pairing, seed: u64, options: &Options) -> Result<Outcome, String> {
+    let build = Stage::build(pairing, row.calls, options);
     let mut stage = build.map_err(|error| format!("the stage cannot be built: {error}"))?;
     let mut couples = std::mem::take(&mut stage.couples);
     couples.iter_mut().try_for_each(rehearse)?;
@@ -55,7 +55,7 @@ fn measure(row: &Row, pairing: Pairing, seed: u64, program: &Path) -> Result<Out
     stage.begin_link(row, seed, began.0);
     // Each couple is watched by a thread of its own: asking a busy browser takes time.
     let mut lines = std::thread::scope(|scope| -> Result<Vec<Line>, String> {
-        let watch = |(number, couple): (usize, &mut Couple)| watch(couple, row, began, number);
+        let watch = |(number, couple): (usize, &mut Couple)| watch(couple, row, options.scene, began, number);
         let threads: Vec<_> =
             couples.iter_mut().enumerate().map(|couple| scope.spawn(move || watch(couple))).collect();
         let mut lines = Vec::new();
@@ -100,7 +100,13 @@ fn call(couple: &mut Couple) -> Option<(f64, [f64; 2])> {
     Some((clicked, [couple.caller.first_picture()?, couple.callee.first_picture()?]))
 }
 
-fn watch(couple: &mut Couple, row: &Row, began: (Instant, f64), number: usize) -> Result<[Line; 2], String> {
+fn watch(
+    couple: &mut Couple,
+    row: &Row,
+    scene: Scene,
+    began: (Instant, f64),
+    number: usize,
+) -> Result<[Line; 2], String> {
     let (clicked, first_pictures) = call(couple).ok_or("the call did not come up on both sides")?;
     let mut samples = 0;
     while began.0.elapsed() < row.length {
@@ -122,7 +128,7 @@ fn watch(couple: &mut Couple, row: &Row, began: (Instant, f64), number: usize) -
         let who = format!("{} {}{call}", couple.kinds[side].title(), sides[side]);
         let times = Times { began: began.1, clicked, first_picture: first_pictures[side], end };
         let [own, others]: [&Evidence; 2] = [&evidence[side], &evidence[1 - side]];
-        Line::new(who, row, times, own, others)
+        Line::new(who, row, scene, times, own, others)
     }))
 }
 

@@ -6,11 +6,10 @@ use crate::door::{Doors, Outage};
 use crate::link::emulator::Emulator;
 use crate::link::netns::Namespace;
 use crate::link::tun::Tun;
-use crate::options::{Kind, Pairing};
+use crate::options::{Kind, Options, Pairing};
 use crate::party::{AgentParty, PageParty, Party};
 use crate::rows::Row;
 use std::io::Result;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Addresses of the link's two ends.
@@ -35,7 +34,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Builds it, with as many couples as the row has calls.
-    pub(crate) fn build(pairing: Pairing, calls: usize, program: &Path) -> Result<Self> {
+    pub(crate) fn build(pairing: Pairing, calls: usize, options: &Options) -> Result<Self> {
         let namespaces = [Namespace::create("a")?, Namespace::create("b")?];
         let devices =
             [Tun::create(&namespaces[0], ADDRESSES[0])?, Tun::create(&namespaces[1], ADDRESSES[1])?];
@@ -53,8 +52,10 @@ impl Stage {
                 let name = format!("{}{call}", ["caller", "callee"][side]);
                 let namespace = &namespaces[side];
                 Ok(match kinds[side] {
-                    Kind::Agent => Box::new(AgentParty::start(namespace, &server, &name, program)?),
-                    Kind::Chromium => Box::new(PageParty::start(namespace, &server, &page, &name)?),
+                    Kind::Agent => Box::new(AgentParty::start(namespace, &server, &name, options)?),
+                    Kind::Chromium => {
+                        Box::new(PageParty::start(namespace, &server, &page, &name, options.scene)?)
+                    }
                 })
             };
             let (mut caller, callee) = (start(0)?, start(1)?);

@@ -7,6 +7,7 @@
 use crate::common::browser::Browser;
 use crate::common::page::{Guest, PageServer};
 use crate::common::proc_fs;
+use crate::common::scene::Scene;
 use crate::common::server::Server;
 use crate::common::{clip, unix_ms};
 use crate::first::agent;
@@ -25,15 +26,15 @@ pub(crate) struct Cost {
 }
 
 /// Measures a call of `seconds` between two agents, then one between two windows, then one between two Chromiums.
-pub(crate) fn measure(server: &Server, page: &PageServer, seconds: u64) -> Cost {
+pub(crate) fn measure(server: &Server, page: &PageServer, scene: Scene, seconds: u64) -> Cost {
     let span = Duration::from_secs(seconds);
-    let agents = agents(server, span);
-    let (windows, shares) = window::measure(server, span);
-    Cost { agents, windows, shares, chromiums: chromiums(server, page, span) }
+    let agents = agents(server, scene, span);
+    let (windows, shares) = window::measure(server, scene, span);
+    Cost { agents, windows, shares, chromiums: chromiums(server, page, scene, span) }
 }
 
-fn agents(server: &Server, span: Duration) -> [Used; 2] {
-    let mut pair = [agent(server, "eve"), agent(server, "fay")];
+fn agents(server: &Server, scene: Scene, span: Duration) -> [Used; 2] {
+    let mut pair = ["eve", "fay"].map(|name| agent(server, name, scene));
     pair[0].wait_user("fay");
     std::thread::sleep(SAMPLE_INTERVAL);
     let before = pair.each_ref().map(|agent| proc_fs::cpu_seconds(agent.id()));
@@ -51,8 +52,8 @@ fn agents(server: &Server, span: Duration) -> [Used; 2] {
     })
 }
 
-fn chromiums(server: &Server, page: &PageServer, span: Duration) -> [Used; 2] {
-    let clip = clip::path();
+fn chromiums(server: &Server, page: &PageServer, scene: Scene, span: Duration) -> [Used; 2] {
+    let clip = clip::path(scene);
     let mut browsers = [Browser::start(Some(&clip)), Browser::start(Some(&clip))];
     let [one, other] = &mut browsers;
     let mut gus = Guest::join(one, page, server.port(), "gus");

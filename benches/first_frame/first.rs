@@ -4,6 +4,7 @@ use crate::common::agent::{Agent, Options};
 use crate::common::browser::Browser;
 use crate::common::clip;
 use crate::common::page::{Guest, PageServer};
+use crate::common::scene::Scene;
 use crate::common::server::Server;
 use crate::participant::Participant;
 use std::time::Duration;
@@ -29,9 +30,9 @@ pub(crate) struct First {
     pub(crate) chromiums: Kind,
 }
 
-/// An agent whose camera is the clip. It hears, too, so that it does all that a participant does but draw.
-pub(crate) fn agent(server: &Server, name: &str) -> Agent {
-    let clip = clip::path();
+/// An agent whose camera sees the scene. It hears, too, so that it does all that a participant does but draw.
+pub(crate) fn agent(server: &Server, name: &str, scene: Scene) -> Agent {
+    let clip = clip::path(scene);
     let options = Options::default()
         .with("--camera", clip.to_str().unwrap())
         .with("--microphone", "tone")
@@ -40,10 +41,10 @@ pub(crate) fn agent(server: &Server, name: &str) -> Agent {
 }
 
 /// Measures all kinds of calls, `calls` of each. Agents and browsers are up before the first click and stay.
-pub(crate) fn measure(server: &Server, page: &PageServer, calls: usize) -> First {
-    let clip = clip::path();
-    let mut ann = agent(server, "ann");
-    let mut ben = agent(server, "ben");
+pub(crate) fn measure(server: &Server, page: &PageServer, scene: Scene, calls: usize) -> First {
+    let clip = clip::path(scene);
+    let mut ann = agent(server, "ann", scene);
+    let mut ben = agent(server, "ben", scene);
     ann.wait_user("ben");
     let agents = kind("agent calls agent", &mut ann, &mut ben, calls);
     drop(ben);

@@ -2,7 +2,7 @@
 //! a participant costs. Chromium calling Chromium is measured beside, on the same page, server and clip, in the same
 //! run, so that the ratio says something even on a loaded machine.
 //!
-//! `scripts/bench-first-frame [--quick] [--calls N] [--seconds N]` runs it. It fails only if a call does; whether the
+//! `scripts/bench-first-frame [--quick] [--calls N] [--seconds N] [--scene pan|person]` runs it. It fails only if a call does; whether the
 //! targets are met is printed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
@@ -22,7 +22,9 @@ mod table;
 mod used;
 mod window;
 
+use clap::ValueEnum;
 use common::page::PageServer;
+use common::scene::Scene;
 use common::server::Server;
 use std::path::Path;
 
@@ -32,11 +34,13 @@ struct Plan {
     calls: usize,
     /// Length of the call whose cost is measured.
     seconds: u64,
+    /// What every camera sees.
+    scene: Scene,
 }
 
 impl Plan {
-    const FULL: Self = Self { calls: 20, seconds: 30 };
-    const QUICK: Self = Self { calls: 3, seconds: 5 };
+    const FULL: Self = Self { calls: 20, seconds: 30, scene: Scene::Pan };
+    const QUICK: Self = Self { calls: 3, seconds: 5, ..Self::FULL };
 
     /// Reads the command line. `--bench` is what cargo adds.
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -48,10 +52,19 @@ impl Plan {
                 value.filter(|value| *value > 0).ok_or(format!("{argument} wants a number above 0"))
             };
             match argument.as_str() {
-                "--quick" => plan = Self::QUICK,
+                "--quick" => plan = Self { scene: plan.scene, ..Self::QUICK },
                 "--calls" => plan.calls = number()? as usize,
                 "--seconds" => plan.seconds = number()?,
-                other => return Err(format!("{other} is not known: [--quick] [--calls N] [--seconds N]")),
+                "--scene" => {
+                    let name = arguments.next().unwrap_or_default();
+                    plan.scene = Scene::from_str(&name, false)
+                        .map_err(|_| format!("there is no scene {name:?}: pan or person"))?;
+                }
+                other => {
+                    return Err(format!(
+                        "{other} is not known: [--quick] [--calls N] [--seconds N] [--scene pan|person]"
+                    ));
+                }
             }
         }
         Ok(plan)
@@ -71,9 +84,9 @@ fn main() {
 
     let server = Server::start();
     let page = PageServer::start();
-    let first = first::measure(&server, &page, plan.calls);
+    let first = first::measure(&server, &page, plan.scene, plan.calls);
     table::print_first(&first);
-    let cost = cost::measure(&server, &page, plan.seconds);
+    let cost = cost::measure(&server, &page, plan.scene, plan.seconds);
     table::print_cost(&cost, plan.seconds);
     table::print_verdicts(&first, &cost);
 }

@@ -6,6 +6,7 @@
 use crate::common::agent::{Agent, Options};
 use crate::common::display::Display;
 use crate::common::process::{Guarded, log_file};
+use crate::common::scene::Scene;
 use crate::common::server::Server;
 use crate::common::{clip, eventually, proc_fs};
 use crate::participant::SETUP;
@@ -43,10 +44,10 @@ pub(crate) struct Share {
 }
 
 impl Seat {
-    fn open(server: &Server, name: &str) -> Self {
+    fn open(server: &Server, scene: Scene, name: &str) -> Self {
         let display = Display::start();
         let folder = tempfile::tempdir().unwrap();
-        let clip = clip::path();
+        let clip = clip::path(scene);
         let mut command = Command::new(env!("CARGO_BIN_EXE_ahoy"));
         command
             .args(["--server", &server.url(), "--name", name, "--camera", clip.to_str().unwrap()])
@@ -90,8 +91,8 @@ impl Seat {
 }
 
 /// Measures a call of so long between two windows.
-pub(crate) fn measure(server: &Server, span: Duration) -> ([Used; 2], [Share; 2]) {
-    let seats = [Seat::open(server, "ida"), Seat::open(server, "jon")];
+pub(crate) fn measure(server: &Server, scene: Scene, span: Duration) -> ([Used; 2], [Share; 2]) {
+    let seats = ["ida", "jon"].map(|name| Seat::open(server, scene, name));
     let mut witness = Agent::start(&server.url(), "kim", Options::default());
     witness.wait_user("ida");
     let place = eventually("both windows are online", PATIENCE, || {

@@ -21,7 +21,7 @@ pub(crate) fn describe(program: &Path) -> Vec<(&'static str, String)> {
         ("machine", format!("{cores} cores, {model}, Linux {}", kernel.trim())),
         ("load", format!("{} (averages over 1, 5 and 15 minutes, at the start)", load())),
         ("versions", format!("{}; {}", ahoy.trim(), chromium.trim())),
-        ("picture", format!("{width}x{height}, 30 a second, moving, the same file as everybody's camera")),
+        ("picture", format!("{width}x{height}, 30 a second, the same file as everybody's camera")),
     ]
 }
 

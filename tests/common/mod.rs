@@ -20,6 +20,7 @@ pub(crate) mod proc_fs;
 pub(crate) mod process;
 pub(crate) mod pulse;
 pub(crate) mod recorder;
+pub(crate) mod scene;
 pub(crate) mod server;
 pub(crate) mod studio;
 pub(crate) mod turn;
