@@ -9,9 +9,8 @@ use common::agent::{Agent, Options};
 use common::browser::Browser;
 use common::page::{Guest, PageServer};
 use common::pair::{SETUP, SOON, connect};
-use common::scene::Scene;
 use common::server::Server;
-use common::{clip, exclusive};
+use common::{clip, exclusive, scene};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -28,7 +27,7 @@ struct Scene {
 impl Scene {
     fn new(options: Options) -> Self {
         let (server, page) = (Server::start(), PageServer::start());
-        let mut browser = Browser::start(Some(&clip::path(Scene::Pan)));
+        let mut browser = Browser::start(Some(&clip::path(scene::Scene::Pan)));
         let mut guest = Guest::join(&mut browser, &page, server.port(), "guest");
         let mut alice = Agent::start(&server.url(), "alice", options);
         alice.wait_user("guest");
@@ -120,7 +119,7 @@ fn invite_and_see(caller: &mut Guest, callee: &mut Guest) -> bool {
 fn two_browsers_call_each_other_through_the_server() {
     let _turn = exclusive();
     let (server, page) = (Server::start(), PageServer::start());
-    let mut browser = Browser::start(Some(&clip::path(Scene::Pan)));
+    let mut browser = Browser::start(Some(&clip::path(scene::Scene::Pan)));
     let mut alice = Guest::join(&mut browser, &page, server.port(), "alice");
     let mut bob = Guest::join(&mut browser, &page, server.port(), "bob");
     alice.wait_user("bob");
