@@ -58,7 +58,7 @@ impl Plan {
                 "--scene" => {
                     let name = arguments.next().unwrap_or_default();
                     plan.scene = Scene::from_str(&name, false)
-                        .map_err(|_| format!("there is no scene {name:?}: pan or person"))?;
+                        .map_err(|error| format!("--scene: {error} (pan or person)"))?;
                 }
                 other => {
                     return Err(format!(
