@@ -28,7 +28,7 @@ pub(crate) struct Painter {
 /// Where the moving things are in one picture.
 struct Pose {
     /// How far the wall has passed.
-    pan: usize,
+    pan: i32,
     /// Centre of the ball, or of the head.
     middle: (i32, i32),
     /// Half the heights of what opens and closes.
@@ -78,7 +78,7 @@ impl Painter {
         let blinks = frame % 75 < 4;
         Pose {
             // By whole tiles in a loop.
-            pan: frame * TILE / FRAMES,
+            pan: (frame * TILE / FRAMES) as i32,
             middle: (middle.0 as i32, middle.1 as i32),
             mouth: 4 + (14.0 * (9.0 * turn).sin().abs()) as i32,
             eyes: if blinks { 2 } else { 9 },
@@ -89,7 +89,7 @@ impl Painter {
     /// Luma, blue and red (BT.601 limited range) of a pixel.
     fn colour(&self, x: usize, y: usize, pose: &Pose) -> [u8; 3] {
         match self.scene {
-            Scene::Pan => self.pan(x, y, pose),
+            Scene::Pan => self.pan(x as i32, y as i32, pose),
             Scene::Person => {
                 let (across, down) = pose.noise;
                 let grain = self.noise[(y + down) % TILE * TILE + (x + across) % TILE];
@@ -108,14 +108,14 @@ impl Painter {
         self.detail[place(y) * TILE + place(x)]
     }
 
-    fn pan(&self, x: usize, y: usize, pose: &Pose) -> [u8; 3] {
-        let texture = self.detail[(y % TILE) * TILE + (x + pose.pan) % TILE] / 2;
-        let (dx, dy) = (x as i32 - pose.middle.0, y as i32 - pose.middle.1);
-        if is_in_ellipse(dx, dy, 90, 90) {
+    fn pan(&self, x: i32, y: i32, pose: &Pose) -> [u8; 3] {
+        let texture = self.texture(x + pose.pan, y) / 2;
+        if is_in_ellipse(x - pose.middle.0, y - pose.middle.1, 90, 90) {
             return [200 - texture / 4, 90, 200];
         }
-        let shade = (x * 60 / WIDTH + y * 40 / HEIGHT) as u8;
-        [16 + shade + texture, 108 + (x * 40 / WIDTH) as u8, 148 - (y * 40 / HEIGHT) as u8]
+        let along = |place: i32, edge: usize, most: i32| (place * most / edge as i32) as u8;
+        let shade = along(x, WIDTH, 60) + along(y, HEIGHT, 40);
+        [16 + shade + texture, 108 + along(x, WIDTH, 40), 148 - along(y, HEIGHT, 40)]
     }
 
     fn person(&self, x: i32, y: i32, pose: &Pose) -> [u8; 3] {
