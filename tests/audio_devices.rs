@@ -148,6 +148,22 @@ fn devices_are_listed_and_sound_goes_through_with_its_frequency_and_level() {
 }
 
 #[test]
+fn who_has_no_cookie_or_a_broken_one_has_sound() {
+    run_apart("who_has_no_cookie_or_a_broken_one_has_sound", |folder| {
+        let server = start_server(folder);
+        // Its own programs make one.
+        add_cards();
+        let cookie = folder.join(".config/pulse/cookie");
+        std::fs::write(&cookie, "half a cookie").unwrap();
+        let first = || list_devices().1.into_iter().next().map(|speaker| speaker.id);
+        assert_eq!(first().as_deref(), Some("pulseaudio:spare"), "with half a cookie");
+        std::fs::remove_file(&cookie).unwrap();
+        assert_eq!(first().as_deref(), Some("pulseaudio:spare"), "without a cookie");
+        drop(server);
+    });
+}
+
+#[test]
 fn a_call_outlives_every_device_and_comes_back_to_the_chosen_one() {
     run_apart("a_call_outlives_every_device_and_comes_back_to_the_chosen_one", |folder| {
         let server = start_server(folder);

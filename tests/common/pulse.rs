@@ -69,7 +69,7 @@ impl Pulse {
         format!("unix:{}", socket(&self.folder))
     }
 
-    /// The value of `PULSE_COOKIE` for its clients: the server takes any cookie, but one must be there.
+    /// The value of `PULSE_COOKIE` for its clients: the server takes any, and none is made in a home.
     pub(crate) fn cookie(&self) -> String {
         self.folder.path().join("cookie").display().to_string()
     }

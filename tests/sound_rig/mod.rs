@@ -46,6 +46,8 @@ pub(crate) fn run_apart_at(place: impl FnOnce(&Path) -> String, test: &str, scen
         .env("PULSE_RUNTIME_PATH", folder.path())
         .env("XDG_RUNTIME_DIR", folder.path())
         .env("HOME", folder.path())
+        .env_remove("PULSE_COOKIE")
+        .env_remove("XDG_CONFIG_HOME")
         .status()
         .unwrap();
     assert!(status.success(), "see the output above");

@@ -1,23 +1,55 @@
-//! Where the sound server listens: the socket on this machine that its clients look for, in their order
-//! (PulseAudio's manual page `pulseaudio`, section "Environment variables", and PipeWire's, which follows it).
+//! Where the sound server listens, and what it is shown by those whom it is to let in: the socket and the cookie on this
+//! machine that its clients look for, in their order (PulseAudio's manual page `pulseaudio`, section "Environment
+//! variables", and PipeWire's, which follows it).
 //!
-//! Asked by `server` when it connects. It opens nothing.
+//! Asked by `server` when it connects.
 
 use std::env;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Length of a cookie, octets (PulseAudio's `PA_NATIVE_COOKIE_LENGTH`). A server ends the connection of whoever shows fewer
+/// or more.
+const COOKIE: usize = 256;
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    variable(name).map(PathBuf::from)
+}
+
 /// The socket, if there is one.
 pub(super) fn socket() -> Option<PathBuf> {
-    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    let folder = |name| variable(name).map(PathBuf::from);
-    candidates(
-        variable("PULSE_SERVER").as_deref(),
-        folder("PULSE_RUNTIME_PATH"),
-        folder("XDG_RUNTIME_DIR").or_else(own_runtime_folder),
-    )
-    .into_iter()
-    .find(|path| path.exists())
+    let session = path("XDG_RUNTIME_DIR").or_else(own_runtime_folder);
+    candidates(variable("PULSE_SERVER").as_deref(), path("PULSE_RUNTIME_PATH"), session)
+        .into_iter()
+        .find(|path| path.exists())
+}
+
+/// The cookie. Where there is none it is zeros, as PulseAudio's own library has it: servers let in programs of their own
+/// user without looking at it, and PipeWire, which lets in whoever finds the socket, makes none.
+pub(super) fn cookie() -> Vec<u8> {
+    let files = cookie_files(path("PULSE_COOKIE"), path("XDG_CONFIG_HOME"), env::home_dir());
+    files.iter().find_map(|file| read_cookie(file)).unwrap_or_else(|| vec![0; COOKIE])
+}
+
+/// Places to look at, best first.
+fn cookie_files(named: Option<PathBuf>, config: Option<PathBuf>, home: Option<PathBuf>) -> Vec<PathBuf> {
+    let config = config.or_else(|| home.as_ref().map(|home| home.join(".config")));
+    let current = config.map(|folder| folder.join("pulse/cookie"));
+    let old = home.map(|home| home.join(".pulse-cookie"));
+    named.into_iter().chain(current).chain(old).collect()
+}
+
+/// The cookie in that file, if it holds a whole one.
+fn read_cookie(file: &Path) -> Option<Vec<u8>> {
+    let mut cookie = vec![0; COOKIE];
+    File::open(file).ok()?.read_exact(&mut cookie).ok()?;
+    Some(cookie)
 }
 
 /// Where systems keep it for a program that was started without the variables of a session.
@@ -60,5 +92,28 @@ mod tests {
         let list = "{8f2c}unix:/tmp/a tcp:far.example:4713 far.example /tmp/b";
         assert_eq!(found(Some(list), both.0, both.1), ["/tmp/a", "/tmp/b"]);
         assert_eq!(found(Some("tcp:127.0.0.1:4713"), both.0, both.1), [""; 0]);
+    }
+
+    #[test]
+    fn the_cookie_is_looked_for_where_the_servers_own_library_does() {
+        let files = |named: Option<&str>, config: Option<&str>, home: Option<&str>| {
+            let all =
+                cookie_files(named.map(PathBuf::from), config.map(PathBuf::from), home.map(PathBuf::from));
+            all.into_iter().map(|file| file.display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(files(None, None, Some("/h")), ["/h/.config/pulse/cookie", "/h/.pulse-cookie"]);
+        assert_eq!(files(Some("/c"), Some("/x"), Some("/h")), ["/c", "/x/pulse/cookie", "/h/.pulse-cookie"]);
+        assert_eq!(files(None, None, None), [""; 0]);
+    }
+
+    #[test]
+    fn half_a_cookie_is_none_and_more_than_one_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cookie");
+        assert_eq!(read_cookie(&file), None);
+        for (length, whole) in [(0, false), (COOKIE - 1, false), (COOKIE, true), (COOKIE + 1, true)] {
+            std::fs::write(&file, vec![7; length]).unwrap();
+            assert_eq!(read_cookie(&file), whole.then(|| vec![7; COOKIE]), "{length} octets");
+        }
     }
 }

@@ -121,12 +121,11 @@ impl Server {
     }
 
     fn introduce(&self) -> Result<(), PulseError> {
-        let cookie = pulseaudio::cookie_path_from_env().and_then(|path| std::fs::read(path).ok());
         let auth = AuthParams {
             version: protocol::MAX_VERSION,
             supports_shm: false,
             supports_memfd: false,
-            cookie: cookie.unwrap_or_default(),
+            cookie: place::cookie(),
         };
         let reply: protocol::AuthReply = self.ask(Command::Auth(auth))?;
         let version = reply.version.min(protocol::MAX_VERSION);
