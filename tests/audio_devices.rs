@@ -279,6 +279,27 @@ fn a_call_outlives_the_sound_server_and_one_that_hangs() {
 }
 
 #[test]
+fn a_server_that_answers_nobody_is_named_and_used_once_it_does() {
+    run_apart("a_server_that_answers_nobody_is_named_and_used_once_it_does", |folder| {
+        let deaf = std::os::unix::net::UnixListener::bind(folder.join("native")).unwrap();
+        let mut looped = Looped::start("spare_mic", "spare");
+        for _ in 0..2 {
+            looped.expect(
+                "what is wrong",
+                |event| matches!(event, MediaEvent::Lost { reason, .. } if reason.contains("sound server does not answer")),
+            );
+        }
+        looped.assert_alive();
+        drop(deaf);
+        let server = start_server(folder);
+        add_cards();
+        looped.expect_both_opened();
+        looped.stop_in_time();
+        drop(server);
+    });
+}
+
+#[test]
 fn stereo_16_bit_devices_at_44100_hertz_work() {
     run_apart("stereo_16_bit_devices_at_44100_hertz_work", |folder| {
         let server = start_server(folder);

@@ -54,6 +54,9 @@ pub(super) struct System {
     /// When the server was last there.
     #[cfg(target_os = "linux")]
     server_seen: Option<Instant>,
+    /// Why a server that runs was of no use, the last time.
+    #[cfg(target_os = "linux")]
+    trouble: Option<String>,
 }
 
 impl System {
@@ -61,7 +64,7 @@ impl System {
     /// early when `stopping`.
     pub(super) fn new(stopping: Arc<AtomicBool>, changed: Arc<dyn Fn() + Send + Sync>) -> Self {
         #[cfg(target_os = "linux")]
-        return Self { stopping, changed, server: None, server_seen: None };
+        return Self { stopping, changed, server: None, server_seen: None, trouble: None };
         #[cfg(not(target_os = "linux"))]
         {
             drop(changed);
@@ -104,7 +107,7 @@ impl System {
             Server::Away => return Err(server_away()),
             Server::Never => {}
         }
-        native::open_microphone(chosen.map(str::to_owned), &self.stopping)
+        self.explain(native::open_microphone(chosen.map(str::to_owned), &self.stopping))
     }
 
     /// Opens the chosen speaker, or the default one.
@@ -123,7 +126,16 @@ impl System {
             Server::Away => return Err(server_away()),
             Server::Never => {}
         }
-        native::open_speaker(chosen.map(str::to_owned), &self.stopping)
+        self.explain(native::open_speaker(chosen.map(str::to_owned), &self.stopping))
+    }
+
+    /// Who finds no device because the server that has them all is of no use is told that.
+    fn explain<End>(&self, opened: Result<Opened<End>, AudioError>) -> Result<Opened<End>, AudioError> {
+        #[cfg(target_os = "linux")]
+        if let (Err(AudioError::NoDevice(_)), Some(trouble)) = (&opened, &self.trouble) {
+            return Err(AudioError::NoDevice(trouble.clone()));
+        }
+        opened
     }
 
     /// The sound server, if one runs: connects when there is no connection, or none any more.
@@ -134,8 +146,12 @@ impl System {
             self.server = None;
             let changed = Arc::clone(&self.changed);
             match pulse::Server::connect(&self.stopping, Box::new(move || changed())) {
-                Ok(server) => self.server = Some(server),
-                Err(error) => tracing::debug!(%error, "no sound server"),
+                Ok(server) => (self.server, self.trouble) = (Some(server), None),
+                Err(error) => {
+                    tracing::debug!(%error, "no sound server");
+                    let runs = !matches!(error, pulse::PulseError::NotRunning);
+                    self.trouble = runs.then(|| error.to_string());
+                }
             }
         }
         match &self.server {
