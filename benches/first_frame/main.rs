@@ -2,8 +2,8 @@
 //! a participant costs. Chromium calling Chromium is measured beside, on the same page, server and clip, in the same
 //! run, so that the ratio says something even on a loaded machine.
 //!
-//! `scripts/bench-first-frame [--quick] [--calls N] [--seconds N] [--scene pan|person]` runs it. It fails only if a call does; whether the
-//! targets are met is printed.
+//! `scripts/bench-first-frame [--quick] [--calls N] [--seconds N] [--scene pan|person]` runs it. It fails only if a call
+//! does; whether the targets are met is printed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot be made ends the run, as in the tests")]

@@ -54,9 +54,6 @@ pub(super) struct System {
     /// When the server was last there.
     #[cfg(target_os = "linux")]
     server_seen: Option<Instant>,
-    /// Why a server that runs was of no use, the last time.
-    #[cfg(target_os = "linux")]
-    trouble: Option<String>,
 }
 
 impl System {
@@ -64,7 +61,7 @@ impl System {
     /// early when `stopping`.
     pub(super) fn new(stopping: Arc<AtomicBool>, changed: Arc<dyn Fn() + Send + Sync>) -> Self {
         #[cfg(target_os = "linux")]
-        return Self { stopping, changed, server: None, server_seen: None, trouble: None };
+        return Self { stopping, changed, server: None, server_seen: None };
         #[cfg(not(target_os = "linux"))]
         {
             drop(changed);
@@ -86,7 +83,7 @@ impl System {
         match self.server() {
             Server::Here(server) => return server.inventory().ok().map(|inventory| present(&inventory)),
             Server::Away => return Some(Present::default()),
-            Server::Never => {}
+            Server::Never(_) => {}
         }
         native::present(&self.stopping)
     }
@@ -97,7 +94,7 @@ impl System {
         chosen: Option<&str>,
     ) -> Result<Opened<CaptureReader>, AudioError> {
         #[cfg(target_os = "linux")]
-        match self.server() {
+        let trouble = match self.server() {
             Server::Here(server) => {
                 let names = wanted(server, DeviceKind::Microphone, chosen)?;
                 let (writer, reader, health) = ring::capture(SAMPLE_RATE, 1);
@@ -105,9 +102,11 @@ impl System {
                 return from_server(stream, reader, health, names);
             }
             Server::Away => return Err(server_away()),
-            Server::Never => {}
-        }
-        self.explain(native::open_microphone(chosen.map(str::to_owned), &self.stopping))
+            Server::Never(trouble) => trouble,
+        };
+        #[cfg(not(target_os = "linux"))]
+        let trouble = None;
+        explain(native::open_microphone(chosen.map(str::to_owned), &self.stopping), trouble)
     }
 
     /// Opens the chosen speaker, or the default one.
@@ -116,7 +115,7 @@ impl System {
         chosen: Option<&str>,
     ) -> Result<Opened<PlaybackWriter>, AudioError> {
         #[cfg(target_os = "linux")]
-        match self.server() {
+        let trouble = match self.server() {
             Server::Here(server) => {
                 let names = wanted(server, DeviceKind::Speaker, chosen)?;
                 let (writer, reader, health) = ring::playback(SAMPLE_RATE, 1);
@@ -124,33 +123,27 @@ impl System {
                 return from_server(stream, writer, health, names);
             }
             Server::Away => return Err(server_away()),
-            Server::Never => {}
-        }
-        self.explain(native::open_speaker(chosen.map(str::to_owned), &self.stopping))
-    }
-
-    /// Who finds no device because the server that has them all is of no use is told that.
-    fn explain<End>(&self, opened: Result<Opened<End>, AudioError>) -> Result<Opened<End>, AudioError> {
-        #[cfg(target_os = "linux")]
-        if let (Err(AudioError::NoDevice(_)), Some(trouble)) = (&opened, &self.trouble) {
-            return Err(AudioError::NoDevice(trouble.clone()));
-        }
-        opened
+            Server::Never(trouble) => trouble,
+        };
+        #[cfg(not(target_os = "linux"))]
+        let trouble = None;
+        explain(native::open_speaker(chosen.map(str::to_owned), &self.stopping), trouble)
     }
 
     /// The sound server, if one runs: connects when there is no connection, or none any more.
     #[cfg(target_os = "linux")]
     fn server(&mut self) -> Server<'_> {
         let now = Instant::now();
+        let mut trouble = None;
         if self.server.as_ref().is_none_or(|server| !server.is_alive()) {
             self.server = None;
             let changed = Arc::clone(&self.changed);
             match pulse::Server::connect(&self.stopping, Box::new(move || changed())) {
-                Ok(server) => (self.server, self.trouble) = (Some(server), None),
+                Ok(server) => self.server = Some(server),
+                Err(pulse::PulseError::NotRunning) => tracing::debug!("no sound server"),
                 Err(error) => {
-                    tracing::debug!(%error, "no sound server");
-                    let runs = !matches!(error, pulse::PulseError::NotRunning);
-                    self.trouble = runs.then(|| error.to_string());
+                    tracing::debug!(%error, "the sound server is of no use");
+                    trouble = Some(AudioError::NoDevice(error.to_string()));
                 }
             }
         }
@@ -162,7 +155,7 @@ impl System {
             None if self.server_seen.is_some_and(|seen| now.duration_since(seen) < SERVER_MAY_RETURN) => {
                 Server::Away
             }
-            None => Server::Never,
+            None => Server::Never(trouble),
         }
     }
 }
@@ -172,7 +165,19 @@ enum Server<'a> {
     Here(&'a pulse::Server),
     /// It was there a moment ago.
     Away,
-    Never,
+    /// With what is wrong, if one runs and is of no use.
+    Never(Option<AudioError>),
+}
+
+/// Who finds no device because the server that has them all is of no use is told that.
+fn explain<End>(
+    opened: Result<Opened<End>, AudioError>,
+    trouble: Option<AudioError>,
+) -> Result<Opened<End>, AudioError> {
+    match (opened, trouble) {
+        (Err(AudioError::NoDevice(_)), Some(trouble)) => Err(trouble),
+        (opened, _) => opened,
+    }
 }
 
 #[cfg(target_os = "linux")]

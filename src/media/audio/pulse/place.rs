@@ -4,6 +4,7 @@
 //!
 //! Asked by `server` when it connects.
 
+use directories::BaseDirs;
 use std::env;
 use std::fs::File;
 use std::io::Read;
@@ -33,16 +34,16 @@ pub(super) fn socket() -> Option<PathBuf> {
 /// The cookie. Where there is none it is zeros, as PulseAudio's own library has it: servers let in programs of their own
 /// user without looking at it, and PipeWire, which lets in whoever finds the socket, makes none.
 pub(super) fn cookie() -> Vec<u8> {
-    let files = cookie_files(path("PULSE_COOKIE"), path("XDG_CONFIG_HOME"), env::home_dir());
+    let own = BaseDirs::new();
+    let own = own.as_ref().map(|folders| (folders.config_dir(), folders.home_dir()));
+    let files = cookie_files(path("PULSE_COOKIE"), own);
     files.iter().find_map(|file| read_cookie(file)).unwrap_or_else(|| vec![0; COOKIE])
 }
 
-/// Places to look at, best first.
-fn cookie_files(named: Option<PathBuf>, config: Option<PathBuf>, home: Option<PathBuf>) -> Vec<PathBuf> {
-    let config = config.or_else(|| home.as_ref().map(|home| home.join(".config")));
-    let current = config.map(|folder| folder.join("pulse/cookie"));
-    let old = home.map(|home| home.join(".pulse-cookie"));
-    named.into_iter().chain(current).chain(old).collect()
+/// Places to look at, best first. `own`: the user's folders, of configuration and home.
+fn cookie_files(named: Option<PathBuf>, own: Option<(&Path, &Path)>) -> Vec<PathBuf> {
+    let own = own.map(|(config, home)| [config.join("pulse/cookie"), home.join(".pulse-cookie")]);
+    named.into_iter().chain(own.into_iter().flatten()).collect()
 }
 
 /// The cookie in that file, if it holds a whole one.
@@ -96,14 +97,14 @@ mod tests {
 
     #[test]
     fn the_cookie_is_looked_for_where_the_servers_own_library_does() {
-        let files = |named: Option<&str>, config: Option<&str>, home: Option<&str>| {
-            let all =
-                cookie_files(named.map(PathBuf::from), config.map(PathBuf::from), home.map(PathBuf::from));
+        let files = |named: Option<&str>, own: Option<(&str, &str)>| {
+            let own = own.map(|(config, home)| (Path::new(config), Path::new(home)));
+            let all = cookie_files(named.map(PathBuf::from), own);
             all.into_iter().map(|file| file.display().to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(files(None, None, Some("/h")), ["/h/.config/pulse/cookie", "/h/.pulse-cookie"]);
-        assert_eq!(files(Some("/c"), Some("/x"), Some("/h")), ["/c", "/x/pulse/cookie", "/h/.pulse-cookie"]);
-        assert_eq!(files(None, None, None), [""; 0]);
+        assert_eq!(files(None, Some(("/x", "/h"))), ["/x/pulse/cookie", "/h/.pulse-cookie"]);
+        assert_eq!(files(Some("/c"), Some(("/x", "/h"))), ["/c", "/x/pulse/cookie", "/h/.pulse-cookie"]);
+        assert_eq!(files(None, None), [""; 0]);
     }
 
     #[test]
